@@ -1,0 +1,27 @@
+package v1alpha1
+
+// Labels of a Namespace. Whoever changes one of the first four needs the verb "enroll" on each ScalingPolicy that the
+// labels named before or name afterwards.
+const (
+	// EnforceLabel names the ScalingPolicy that holds the pods of a namespace.
+	EnforceLabel = "interlock.dev/enforce"
+	// WarnLabel names a ScalingPolicy whose verdict is shown as a warning to whoever applies a workload.
+	WarnLabel = "interlock.dev/warn"
+	// AuditLabel names a ScalingPolicy whose verdict is written to the audit log of the API server.
+	AuditLabel = "interlock.dev/audit"
+	// CoverageLabel narrows which pods of a namespace must name a model; absent, all must.
+	CoverageLabel = "interlock.dev/coverage"
+	// CoverageAccelerators as the value of CoverageLabel asks only pods that request an extended resource (a GPU, a
+	// TPU) or a device claim to name a model.
+	CoverageAccelerators = "accelerators"
+)
+
+const (
+	// ModelLabel on a pod names the ModelDeployment that it serves; on a namespace, the default for its pods. It
+	// cannot change once the pod exists.
+	ModelLabel = "interlock.dev/model"
+	// ClearanceGate is the scheduling gate that holds a pod until its model is cleared.
+	ClearanceGate = "interlock.dev/clearance"
+	// EnrollVerb is the RBAC verb on a ScalingPolicy that lets somebody put a namespace under it, or take it out.
+	EnrollVerb = "enroll"
+)

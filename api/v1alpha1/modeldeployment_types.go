@@ -1,0 +1,311 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ModelDeploymentSpec says which model a namespace serves, and at which level it was assessed.
+type ModelDeploymentSpec struct {
+	// model is the identity of what is served.
+	// +required
+	Model Model `json:"model,omitzero"`
+
+	// assessedLevel is the level at which the model was assessed, one of the policy's levels, such as "ASL-3". It can
+	// only raise what is asked: the policy's baseline applies whatever stands here.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	AssessedLevel string `json:"assessedLevel,omitempty"`
+
+	// audience is to whom the model is served. Default: General, the widest.
+	// +optional
+	// +kubebuilder:default=General
+	Audience Audience `json:"audience,omitempty"`
+}
+
+// Model is the identity of a model.
+type Model struct {
+	// name of the model, as people call it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	Name string `json:"name,omitempty"`
+
+	// digest of the model's weights, as "sha256:" and 64 lower-case hexadecimal digits.
+	// +required
+	// +kubebuilder:validation:MinLength=71
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
+}
+
+// Audience is to whom a model is served.
+// +kubebuilder:validation:Enum=Internal;TrustedUsers;General
+type Audience string
+
+const (
+	// AudienceInternal is the developer's own staff.
+	AudienceInternal Audience = "Internal"
+	// AudienceTrustedUsers are vetted users.
+	AudienceTrustedUsers Audience = "TrustedUsers"
+	// AudienceGeneral is everybody else.
+	AudienceGeneral Audience = "General"
+)
+
+// Outcome of a decision on a model.
+// +kubebuilder:validation:Enum=Cleared;Held;Revoked
+type Outcome string
+
+const (
+	// OutcomeCleared: everything that is required is in place; pods run.
+	OutcomeCleared Outcome = "Cleared"
+	// OutcomeHeld: something is missing; new pods wait and none runs.
+	OutcomeHeld Outcome = "Held"
+	// OutcomeRevoked: something is missing while pods run; new pods wait, and the policy's steps apply to those.
+	OutcomeRevoked Outcome = "Revoked"
+)
+
+// SafeguardState is what was found of one safeguard for one model.
+// +kubebuilder:validation:Enum=Satisfied;Missing;Expired;Unknown
+type SafeguardState string
+
+const (
+	// SafeguardSatisfied: it is in place.
+	SafeguardSatisfied SafeguardState = "Satisfied"
+	// SafeguardMissing: it is not in place.
+	SafeguardMissing SafeguardState = "Missing"
+	// SafeguardExpired: what showed it is too old.
+	SafeguardExpired SafeguardState = "Expired"
+	// SafeguardUnknown: it could not be found out. Not knowing is not clearance.
+	SafeguardUnknown SafeguardState = "Unknown"
+)
+
+// Reasons of the Ready condition of a ModelDeployment.
+const (
+	// ReasonCleared: everything that is required is in place.
+	ReasonCleared = "Cleared"
+	// ReasonSafeguardsMissing: at least one required safeguard is not in place or not known to be.
+	ReasonSafeguardsMissing = "SafeguardsMissing"
+	// ReasonSafeguardsUnspecified: the policy does not tell the safeguards of a level that the model needs.
+	ReasonSafeguardsUnspecified = "SafeguardsUnspecified"
+	// ReasonPolicyNotFound: the namespace names a ScalingPolicy that does not exist.
+	ReasonPolicyNotFound = "PolicyNotFound"
+	// ReasonLevelUnknown: assessedLevel is not a level of the policy.
+	ReasonLevelUnknown = "LevelUnknown"
+	// ReasonNotEnrolled: no label of the namespace names a policy to enforce, so nothing holds this model.
+	ReasonNotEnrolled = "NotEnrolled"
+)
+
+// SafeguardResult is what the decision says of one safeguard.
+type SafeguardResult struct {
+	// name of the Safeguard.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// requiredBy lists the axes and levels that ask for it, and why the model is at that level.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=200
+	RequiredBy []string `json:"requiredBy,omitempty"`
+
+	// force is the strongest of the obligations that ask for it.
+	// +required
+	Force Force `json:"force,omitempty"`
+
+	// state is what was found.
+	// +required
+	State SafeguardState `json:"state,omitempty"`
+
+	// strength of the proof.
+	// +optional
+	Strength Strength `json:"strength,omitempty"`
+
+	// message says what was found, in one line.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// remedy says what to do next; empty when the safeguard is satisfied.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Remedy string `json:"remedy,omitempty"`
+
+	// validUntil is when what was found ends by itself; absent, it does not.
+	// +optional
+	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
+}
+
+// PodCounts counts the living pods of a model.
+type PodCounts struct {
+	// held pods carry the gate.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Held int32 `json:"held"`
+
+	// admitted pods do not: they run, or may start to.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Admitted int32 `json:"admitted"`
+}
+
+// Shortfall tells how far the policy's steps have come for pods that run without clearance.
+type Shortfall struct {
+	// since is when the shortfall began: the steps count from here.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// step that is being taken now; empty before the first.
+	// +optional
+	Step ShortfallAction `json:"step,omitempty"`
+
+	// nextStepTime is when the next step, or force, comes; absent when none is left.
+	// +optional
+	NextStepTime *metav1.Time `json:"nextStepTime,omitempty"`
+
+	// blocked says what keeps pods from being evicted, such as a disruption budget.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Blocked string `json:"blocked,omitempty"`
+}
+
+// Preview is the verdict of a policy that is not enforced.
+type Preview struct {
+	// label of the namespace that asks for the preview: interlock.dev/warn or interlock.dev/audit.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Label string `json:"label,omitempty"`
+
+	// policy is the name of the ScalingPolicy.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Policy string `json:"policy,omitempty"`
+
+	// verdict it would give.
+	// +required
+	Verdict Outcome `json:"verdict,omitempty"`
+
+	// safeguardsMet counts the safeguards met and required, as "3/5".
+	// +optional
+	// +kubebuilder:validation:MaxLength=20
+	SafeguardsMet string `json:"safeguardsMet,omitempty"`
+
+	// message says why, in one line.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// ModelDeploymentStatus is the verdict on the model under the policy that the namespace enforces.
+type ModelDeploymentStatus struct {
+	// observedGeneration is the generation of the spec that the rest of the status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, True when the model is cleared.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +patchStrategy=merge
+	// +patchMergeKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+
+	// policy is the name of the ScalingPolicy that is enforced.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Policy string `json:"policy,omitempty"`
+
+	// policyDigest is the digest of the policy and its Safeguards that the verdict used.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	PolicyDigest string `json:"policyDigest,omitempty"`
+
+	// verdict on the model.
+	// +optional
+	Verdict Outcome `json:"verdict,omitempty"`
+
+	// deploymentLevel is the level required on the deployment axis.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	DeploymentLevel string `json:"deploymentLevel,omitempty"`
+
+	// securityLevel is the level required on the security axis.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	SecurityLevel string `json:"securityLevel,omitempty"`
+
+	// safeguardsMet counts the safeguards met and required, of those that hold the model, as "3/5".
+	// +optional
+	// +kubebuilder:validation:MaxLength=20
+	SafeguardsMet string `json:"safeguardsMet,omitempty"`
+
+	// validUntil is when the clearance ends unless it is decided again; absent unless cleared.
+	// +optional
+	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
+
+	// safeguards tells for each required safeguard by what it is required, what was found, and what to do.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Safeguards []SafeguardResult `json:"safeguards,omitempty"`
+
+	// pods counts the living pods of the model.
+	// +optional
+	Pods *PodCounts `json:"pods,omitempty"`
+
+	// shortfall is set while the model is not cleared and pods of it run.
+	// +optional
+	Shortfall *Shortfall `json:"shortfall,omitempty"`
+
+	// previews are the verdicts of policies that the namespace only warns of or audits.
+	// +optional
+	// +listType=map
+	// +listMapKey=label
+	// +kubebuilder:validation:MaxItems=2
+	Previews []Preview `json:"previews,omitempty"`
+}
+
+// ModelDeployment declares that a namespace serves a model. Pods belong to it by the label interlock.dev/model.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Namespaced,categories=interlock,shortName=mdl
+// +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model.name`
+// +kubebuilder:printcolumn:name="ASL",type=string,JSONPath=`.spec.assessedLevel`
+// +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.status.policy`
+// +kubebuilder:printcolumn:name="Verdict",type=string,JSONPath=`.status.verdict`
+// +kubebuilder:printcolumn:name="Safeguards",type=string,JSONPath=`.status.safeguardsMet`
+// +kubebuilder:printcolumn:name="Until",type=string,JSONPath=`.status.validUntil`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self.metadata.name).hasValue()",message="the name must be a DNS label: lower-case letters, digits and '-', 63 characters at the most, since pods name the model in a label"
+type ModelDeployment struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is what the serving team declares.
+	// +required
+	Spec ModelDeploymentSpec `json:"spec,omitzero"`
+
+	// status is the verdict.
+	// +optional
+	Status ModelDeploymentStatus `json:"status,omitzero"`
+}
+
+// ModelDeploymentList is a list of ModelDeployment.
+// +kubebuilder:object:root=true
+type ModelDeploymentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ModelDeployment `json:"items"`
+}

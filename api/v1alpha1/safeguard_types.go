@@ -1,0 +1,147 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// SafeguardSpec is one control: what it is, and the one method by which it is verified.
+// +kubebuilder:validation:XValidation:rule="(has(self.podRule) ? 1 : 0) + (has(self.resource) ? 1 : 0) == 1",message="a Safeguard has exactly one verification method: podRule or resource"
+type SafeguardSpec struct {
+	// title says what is safeguarded, in a few words.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=120
+	Title string `json:"title,omitempty"`
+
+	// control is the identifier in a control catalogue, such as "S-09".
+	// +optional
+	// +kubebuilder:validation:MaxLength=40
+	Control string `json:"control,omitempty"`
+
+	// description says what the safeguard is for, and what it does not show.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2000
+	Description string `json:"description,omitempty"`
+
+	// sources are the texts that ask for the control.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Sources []Source `json:"sources,omitempty"`
+
+	// remedy tells a person in one line what to do when the safeguard is missing.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	Remedy string `json:"remedy,omitempty"`
+
+	// podRule verifies by CEL on the final pod: the API server refuses pods that break it, the controller finds those
+	// that ran before.
+	// +optional
+	PodRule *PodRule `json:"podRule,omitempty"`
+
+	// resource verifies by what the controller sees of the objects around the pods.
+	// +optional
+	Resource *ResourceRule `json:"resource,omitempty"`
+}
+
+// PodRule is CEL over the pod.
+type PodRule struct {
+	// validations that a pod must all meet.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Validations []PodValidation `json:"validations,omitempty"`
+}
+
+// PodValidation is one CEL expression, as in a ValidatingAdmissionPolicy.
+type PodValidation struct {
+	// expression is CEL that yields true when the pod is as it should be. The variable `object` is the Pod; there are
+	// no other variables. Pods may have init, ordinary and ephemeral containers: a rule should look at all of them.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Expression string `json:"expression,omitempty"`
+
+	// message says what is wrong when the expression yields false, in one line.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	// +kubebuilder:validation:Pattern=`^[^\n\r]+$`
+	Message string `json:"message,omitempty"`
+}
+
+// ResourceRule says what the controller looks at.
+type ResourceRule struct {
+	// egress judges the union of all NetworkPolicies that select a pod.
+	// +required
+	Egress *EgressRule `json:"egress,omitempty"`
+}
+
+// EgressRule asks that a pod can send traffic only where it is listed. The NetworkPolicies that select a pod add up, so
+// their union is judged: at least one must govern egress and select the pod by nothing but the model label (or all pods
+// of the namespace), since other labels can be edited on a living pod; no rule may allow traffic to everywhere; peers
+// outside the cluster must lie within allowedCIDRs. A pod on the host's network fails, since no policy applies to it.
+type EgressRule struct {
+	// allowedCIDRs are the address ranges, IPv4 or IPv6, that an ipBlock may name. Absent: none, so only peers inside
+	// the cluster.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=50
+	AllowedCIDRs []string `json:"allowedCIDRs,omitempty"`
+}
+
+// SafeguardStatus is what the operator makes of the Safeguard.
+type SafeguardStatus struct {
+	// observedGeneration is the generation of the spec that the rest of the status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, False with a reason when the verification method cannot be used.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +patchStrategy=merge
+	// +patchMergeKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+}
+
+// Safeguard is one control and the way it is verified. Several policies can ask for the same one.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=interlock
+// +kubebuilder:printcolumn:name="Title",type=string,JSONPath=`.spec.title`
+// +kubebuilder:printcolumn:name="Control",type=string,JSONPath=`.spec.control`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self.metadata.name).hasValue()",message="the name must be a DNS label: lower-case letters, digits and '-', 63 characters at the most"
+type Safeguard struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the control as the safety team writes it.
+	// +required
+	Spec SafeguardSpec `json:"spec,omitzero"`
+
+	// status is what the operator makes of it.
+	// +optional
+	Status SafeguardStatus `json:"status,omitzero"`
+}
+
+// SafeguardList is a list of Safeguard.
+// +kubebuilder:object:root=true
+type SafeguardList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Safeguard `json:"items"`
+}

@@ -1,0 +1,206 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ScalingPolicySpec is a Responsible Scaling Policy as data.
+// +kubebuilder:validation:XValidation:rule="self.levels.exists(l, l.name == self.baselineLevel)",message="baselineLevel must name one of levels"
+type ScalingPolicySpec struct {
+	// title of the framework, as people call it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	Title string `json:"title,omitempty"`
+
+	// source is the text that this policy encodes.
+	// +required
+	Source Source `json:"source,omitzero"`
+
+	// levels from the least to the most strict. A level asks for its own safeguards and for those of all levels
+	// before it.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Levels []Level `json:"levels,omitempty"`
+
+	// baselineLevel is what is asked of every model on both axes, whatever it declares.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	BaselineLevel string `json:"baselineLevel,omitempty"`
+
+	// lease is how long a clearance lasts at the most without being decided again, between 10s and 24h: the time for
+	// which models keep scaling when the operator is dead. The operator renews at half of it. Default: 1h.
+	// +optional
+	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="lease must be between 10s and 24h"
+	Lease *metav1.Duration `json:"lease,omitempty"`
+}
+
+// Level is one AI Safety Level, or the like of another framework.
+type Level struct {
+	// name of the level, such as "ASL-3".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// deployment is the level's deployment standard.
+	// +required
+	Deployment Standard `json:"deployment,omitzero"`
+
+	// security is the level's security standard.
+	// +required
+	Security Standard `json:"security,omitzero"`
+
+	// onShortfall lists what is done about running pods when a model of this level is not cleared, counted from when
+	// the shortfall began. New pods are held at once whatever stands here. Default: nothing but that.
+	// +optional
+	// +listType=map
+	// +listMapKey=action
+	// +kubebuilder:validation:MaxItems=4
+	OnShortfall []ShortfallStep `json:"onShortfall,omitempty"`
+}
+
+// Standard is what a level asks on one axis: safeguards, or explicitly nothing, or something that the text leaves open.
+// +kubebuilder:validation:XValidation:rule="(has(self.safeguards) ? 1 : 0) + (has(self.unspecified) ? 1 : 0) + (has(self.notRequired) ? 1 : 0) == 1",message="a standard has exactly one of safeguards, unspecified and notRequired"
+type Standard struct {
+	// safeguards that this level adds on this axis.
+	// +optional
+	// +listType=map
+	// +listMapKey=safeguard
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Safeguards []Obligation `json:"safeguards,omitempty"`
+
+	// unspecified says why the text does not tell the safeguards of this level yet. A model that needs it is held.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=500
+	Unspecified string `json:"unspecified,omitempty"`
+
+	// notRequired says why this level adds nothing on this axis.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=500
+	NotRequired string `json:"notRequired,omitempty"`
+}
+
+// Obligation asks for one Safeguard.
+type Obligation struct {
+	// safeguard is the name of the Safeguard.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Safeguard string `json:"safeguard,omitempty"`
+
+	// force of the obligation. Default: Binding.
+	// +optional
+	// +kubebuilder:default=Binding
+	Force Force `json:"force,omitempty"`
+
+	// minimumStrength is the weakest proof that counts. Absent: any.
+	// +optional
+	MinimumStrength Strength `json:"minimumStrength,omitempty"`
+
+	// source says where the text asks for this.
+	// +optional
+	Source *Source `json:"source,omitempty"`
+}
+
+// ShortfallAction is a step that is taken against running pods.
+// +kubebuilder:validation:Enum=Evict
+type ShortfallAction string
+
+const (
+	// ShortfallEvict evicts the pods through the eviction API, so disruption budgets are respected; the replacements
+	// come up held.
+	ShortfallEvict ShortfallAction = "Evict"
+)
+
+// ShortfallStep is one step on the way from holding new pods to having none left.
+// +kubebuilder:validation:XValidation:rule="!has(self.forceAfter) || !has(self.after) || duration(self.forceAfter) >= duration(self.after)",message="forceAfter must not be shorter than after"
+type ShortfallStep struct {
+	// action of this step.
+	// +required
+	Action ShortfallAction `json:"action,omitempty"`
+
+	// after is the time from the beginning of the shortfall to this step. Default: 0s, at once.
+	// +optional
+	// +kubebuilder:default="0s"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="after must not be negative"
+	After *metav1.Duration `json:"after,omitempty"`
+
+	// forceAfter is the time from the beginning of the shortfall to when pods that a disruption budget still protects
+	// are deleted. Absent: never, a budget may block for ever.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="forceAfter must not be negative"
+	ForceAfter *metav1.Duration `json:"forceAfter,omitempty"`
+}
+
+// ScalingPolicyStatus is what the operator makes of the policy.
+type ScalingPolicyStatus struct {
+	// observedGeneration is the generation of the spec that the rest of the status is about.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, False with a reason when something that the policy names is missing or broken.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +patchStrategy=merge
+	// +patchMergeKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+
+	// digest of the policy and of the Safeguards that it names, which every verdict carries.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest,omitempty"`
+}
+
+// ScalingPolicy is a framework as data: levels, and the safeguards of each level's deployment and security standard.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=interlock,shortName=rsp
+// +kubebuilder:printcolumn:name="Title",type=string,JSONPath=`.spec.title`
+// +kubebuilder:printcolumn:name="Baseline",type=string,JSONPath=`.spec.baselineLevel`
+// +kubebuilder:printcolumn:name="Lease",type=string,JSONPath=`.spec.lease`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="the name must have 63 characters at the most, since namespaces name the policy in a label"
+type ScalingPolicy struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec is the framework as the safety team writes it.
+	// +required
+	Spec ScalingPolicySpec `json:"spec,omitzero"`
+
+	// status is what the operator makes of it.
+	// +optional
+	Status ScalingPolicyStatus `json:"status,omitzero"`
+}
+
+// ScalingPolicyList is a list of ScalingPolicy.
+// +kubebuilder:object:root=true
+type ScalingPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ScalingPolicy `json:"items"`
+}
