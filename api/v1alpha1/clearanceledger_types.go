@@ -55,7 +55,8 @@ type Clearance struct {
 	ValidUntil string `json:"validUntil,omitempty"`
 
 	// rules are the names of the Safeguards whose pod rules apply, each between commas (",image-pinned,no-host-access,").
-	// +optional
+	// +required
+	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=20000
 	Rules string `json:"rules,omitempty"`
 
@@ -82,7 +83,8 @@ type Notice struct {
 	Label string `json:"label,omitempty"`
 
 	// rules are the names of the Safeguards whose pod rules apply, each between commas.
-	// +optional
+	// +required
+	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=20000
 	Rules string `json:"rules,omitempty"`
 

@@ -1,0 +1,152 @@
+// Package admission owns what the API server enforces: it compiles policy to MutatingAdmissionPolicy,
+// ValidatingAdmissionPolicy and ClearanceLedger objects.
+//
+// It is pure: it returns objects and applies none. It must not import controllers, nor anything that talks to an API
+// server.
+//
+// Where the cost lies: for each policy the API server converts the parameter object once for the match conditions, once
+// for the validations and once for their messages, and pays for the conversion by the byte. So what is read for every
+// pod is decided in one match condition, which is false for a pod that is as it should be, and words are found only
+// once that is true.
+package admission
+
+import (
+	"cmp"
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// Names of the policies; each binding has the name of its policy, or begins with it.
+const (
+	HoldPolicy      = "interlock-hold"
+	AdmitPolicy     = "interlock-admit"
+	GuardPolicy     = "interlock-guard"
+	LedgerPolicy    = "interlock-ledgers"
+	EnrolmentPolicy = "interlock-enrolment"
+	NoticePolicy    = "interlock-notice"
+	AuditPolicy     = "interlock-audit"
+)
+
+// ManagedByLabel and ManagedBy mark the policy objects that the operator keeps.
+const (
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	ManagedBy      = "interlock"
+)
+
+// Install is what the policies have to know of the installation.
+type Install struct {
+	// Username is the operator's own, "system:serviceaccount:NAMESPACE:NAME".
+	Username string
+	// Namespace is the operator's own, which can never be enrolled.
+	Namespace string
+}
+
+// Rule is the pod rule of one Safeguard, known to compile.
+type Rule struct {
+	// Safeguard is its name.
+	Safeguard string
+	// Remedy tells a person what to do.
+	Remedy string
+	// Validations that a pod must all meet.
+	Validations []v1alpha1.PodValidation
+}
+
+// Object is a policy or a binding, with every default filled in, so that what the API server stores compares equal.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// Policies compiles all policies and their bindings. The order of rules does not matter.
+func Policies(install Install, rules []Rule) []Object {
+	rules = slices.SortedFunc(slices.Values(rules), func(a, b Rule) int { return cmp.Compare(a.Safeguard, b.Safeguard) })
+	enrolled := selector(exists(v1alpha1.EnforceLabel), metav1.LabelSelectorRequirement{
+		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: install.NeverEnrolled()})
+	onlyWarned := selector(exists(v1alpha1.WarnLabel), metav1.LabelSelectorRequirement{
+		Key: v1alpha1.EnforceLabel, Operator: metav1.LabelSelectorOpDoesNotExist})
+	return []Object{
+		hold(), holdBinding(enrolled),
+		admit(rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
+		guard(install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
+		ledgers(install), binding(LedgerPolicy, LedgerPolicy, admissionv1.Deny, selector(), nil),
+		enrolment(install), binding(EnrolmentPolicy, EnrolmentPolicy, admissionv1.Deny, selector(), nil),
+		notice(NoticePolicy, rules, v1alpha1.EnforceLabel, v1alpha1.WarnLabel),
+		binding(NoticePolicy+"-enforce", NoticePolicy, admissionv1.Warn, enrolled, notices()),
+		binding(NoticePolicy+"-warn", NoticePolicy, admissionv1.Warn, onlyWarned, notices()),
+		notice(AuditPolicy, rules, v1alpha1.AuditLabel),
+		binding(AuditPolicy, AuditPolicy, admissionv1.Audit, selector(exists(v1alpha1.AuditLabel)), notices()),
+	}
+}
+
+// NeverEnrolled lists the namespaces that no policy can be put over: the cluster, or Interlock, would not come up again.
+func (i Install) NeverEnrolled() []string {
+	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, i.Namespace}
+}
+
+func selector(requirements ...metav1.LabelSelectorRequirement) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchExpressions: requirements}
+}
+
+func exists(label string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: label, Operator: metav1.LabelSelectorOpExists}
+}
+
+func ledger(name string, notFound admissionv1.ParameterNotFoundActionType) *admissionv1.ParamRef {
+	return &admissionv1.ParamRef{Name: name, ParameterNotFoundAction: &notFound}
+}
+
+// notices are advice: where there are none, nothing is said.
+func notices() *admissionv1.ParamRef { return ledger(v1alpha1.NoticesName, admissionv1.AllowAction) }
+
+func meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: name, Labels: map[string]string{ManagedByLabel: ManagedBy}}
+}
+
+func ledgerKind() *admissionv1.ParamKind {
+	return &admissionv1.ParamKind{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClearanceLedger"}
+}
+
+func validating(name string, spec admissionv1.ValidatingAdmissionPolicySpec) *admissionv1.ValidatingAdmissionPolicy {
+	if spec.FailurePolicy == nil {
+		spec.FailurePolicy = ptr.To(admissionv1.Fail)
+	}
+	return &admissionv1.ValidatingAdmissionPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
+		ObjectMeta: meta(name), Spec: spec}
+}
+
+func binding(name, policy string, action admissionv1.ValidationAction, namespaces *metav1.LabelSelector, param *admissionv1.ParamRef) Object {
+	return &admissionv1.ValidatingAdmissionPolicyBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicyBinding"},
+		ObjectMeta: meta(name),
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: policy, ParamRef: param, ValidationActions: []admissionv1.ValidationAction{action},
+			MatchResources: match(namespaces)}}
+}
+
+// match selects the resources of some operations in some namespaces.
+func match(namespaces *metav1.LabelSelector, rules ...admissionv1.NamedRuleWithOperations) *admissionv1.MatchResources {
+	return &admissionv1.MatchResources{
+		MatchPolicy: ptr.To(admissionv1.Equivalent), NamespaceSelector: namespaces, ObjectSelector: selector(), ResourceRules: rules}
+}
+
+func resources(group, version string, operations []admissionv1.OperationType, names ...string) admissionv1.NamedRuleWithOperations {
+	return admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
+		Operations: operations,
+		Rule: admissionv1.Rule{
+			APIGroups: []string{group}, APIVersions: []string{version}, Resources: names, Scope: ptr.To(admissionv1.AllScopes)}}}
+}
+
+var (
+	onCreate = []admissionv1.OperationType{admissionv1.Create}
+	onUpdate = []admissionv1.OperationType{admissionv1.Update}
+	onApply  = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
+	onWrite  = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
+)

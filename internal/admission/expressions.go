@@ -1,0 +1,67 @@
+package admission
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// CEL that several policies share. `object` is a Pod, `params` the ClearanceLedger of its namespace.
+var (
+	// modelOf is the model that a pod names, or ''.
+	modelOf    = fmt.Sprintf(`object.metadata.?labels['%s'].orValue('')`, v1alpha1.ModelLabel)
+	oldModelOf = strings.ReplaceAll(modelOf, "object.", "oldObject.")
+
+	// gated says whether the pod carries our gate.
+	gated    = fmt.Sprintf(`object.spec.?schedulingGates.orValue([]).exists(g, g.name == '%s')`, v1alpha1.ClearanceGate)
+	oldGated = strings.ReplaceAll(gated, "object.", "oldObject.")
+
+	// uncovered says whether the pod need not name a model: the namespace covers accelerators only, and no container
+	// asks for an extended resource (their names, and no others, have a domain) or a device claim.
+	uncovered = fmt.Sprintf(`(params.spec.?coverage.orValue('') == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
+  [object.spec.containers, object.spec.?initContainers.orValue([])].all(cs, cs.all(c,
+    !c.?resources.limits.orValue({}).exists(r, r.contains('/')) && !c.?resources.requests.orValue({}).exists(r, r.contains('/')))))`,
+		v1alpha1.CoverageAccelerators)
+)
+
+// clearance is CEL for a clearance of a model that also meets the condition, which sees it as `clearance`. Both the
+// name and the list have a blank on either side.
+func clearance(model, condition string) string {
+	return fmt.Sprintf(`params.spec.?clearances.orValue([]).exists(clearance, clearance.models.contains(' ' + %s + ' ')%s)`, model, condition)
+}
+
+const (
+	inLease = ` && object.metadata.creationTimestamp < clearance.validUntil`
+	anyTime = ``
+)
+
+// asks is CEL for whether the rules of a clearance or notice name a Safeguard.
+func asks(rules, safeguard string) string {
+	return fmt.Sprintf(`%s.contains(',%s,')`, rules, safeguard)
+}
+
+// expression joins the validations of a rule. Each stands on lines of its own, so that a comment at its end takes
+// nothing with it; as each compiles alone, none can close our parenthesis.
+func (r Rule) expression() string {
+	parts := make([]string, 0, len(r.Validations))
+	for _, v := range r.Validations {
+		parts = append(parts, enclosed(v.Expression))
+	}
+	return strings.Join(parts, " && ")
+}
+
+func enclosed(expression string) string { return "(\n" + expression + "\n)" }
+
+// meetsRules is CEL, to follow a clearance, for whether the pod meets all rules that it names.
+func meetsRules(rules []Rule) string {
+	var b strings.Builder
+	for _, r := range rules {
+		fmt.Fprintf(&b, " &&\n  (!%s || %s)", asks("clearance.rules", r.Safeguard), r.expression())
+	}
+	return b.String()
+}
+
+// quoted writes text as a CEL string.
+func quoted(text string) string { return strconv.Quote(text) }

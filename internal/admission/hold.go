@@ -1,0 +1,63 @@
+package admission
+
+import (
+	"fmt"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// hold adds the gate to every new pod whose model is not cleared, and the default model to those that name none. A pod
+// without a model and without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot
+// be seen in a mutation, where the pod has no creation time yet: AdmitPolicy refuses it then.
+func hold() Object {
+	return &admissionv1.MutatingAdmissionPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
+		ObjectMeta: meta(HoldPolicy),
+		Spec: admissionv1.MutatingAdmissionPolicySpec{
+			ParamKind:          ledgerKind(),
+			MatchConstraints:   match(selector(), resources("", "v1", onCreate, "pods")),
+			FailurePolicy:      ptr.To(admissionv1.Fail),
+			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
+			MatchConditions: []admissionv1.MatchCondition{{
+				Name: "not-cleared",
+				Expression: fmt.Sprintf("(%s != '' || has(params.spec.defaultModel)) && !%s",
+					modelOf, clearance(modelOf, anyTime)),
+			}},
+			Variables: []admissionv1.Variable{
+				{Name: "named", Expression: modelOf},
+				{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
+			},
+			Mutations: []admissionv1.Mutation{{
+				PatchType: admissionv1.PatchTypeJSONPatch,
+				JSONPatch: &admissionv1.JSONPatch{Expression: patchLabel() + " +\n" + patchGate()},
+			}},
+		},
+	}
+}
+
+func patchLabel() string {
+	return fmt.Sprintf(`(variables.named != '' ? [] :
+  has(object.metadata.labels) ? [JSONPatch{op: "add", path: "/metadata/labels/%[2]s", value: variables.model}] :
+  [JSONPatch{op: "add", path: "/metadata/labels", value: {"%[1]s": variables.model}}])`,
+		v1alpha1.ModelLabel, strings.ReplaceAll(v1alpha1.ModelLabel, "/", "~1"))
+}
+
+func patchGate() string {
+	return fmt.Sprintf(`(%[1]s || %[2]s ? [] :
+  object.spec.?schedulingGates.orValue([]).size() > 0 ? [JSONPatch{op: "add", path: "/spec/schedulingGates/-", value: {"name": "%[3]s"}}] :
+  [JSONPatch{op: "add", path: "/spec/schedulingGates", value: [{"name": "%[3]s"}]}])`,
+		gated, clearance("variables.model", anyTime), v1alpha1.ClearanceGate)
+}
+
+func holdBinding(namespaces *metav1.LabelSelector) Object {
+	return &admissionv1.MutatingAdmissionPolicyBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicyBinding"},
+		ObjectMeta: meta(HoldPolicy),
+		Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{
+			PolicyName: HoldPolicy, ParamRef: ledger(v1alpha1.LedgerName, admissionv1.DenyAction), MatchResources: match(namespaces)}}
+}

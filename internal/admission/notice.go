@@ -1,0 +1,48 @@
+package admission
+
+import (
+	"fmt"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// notice tells whoever applies a workload what its model lacks under the policies that the namespace names in the
+// labels, and which pod rules the template breaks. It only speaks: it fails open.
+func notice(name string, rules []Rule, labels ...string) Object {
+	validations := []admissionv1.Validation{
+		deny(`variables.model != ''`, fmt.Sprintf(
+			"the pod template names no model in the label %s: its pods will be refused if they need one", v1alpha1.ModelLabel), ""),
+		deny(`variables.model == '' || variables.notices.size() > 0`,
+			"the pod template names a model that is not declared",
+			`'no ModelDeployment "' + variables.model + '" is declared in this namespace: pods that name it are held until it is'`),
+		deny(`variables.notices.all(n, !has(n.message))`,
+			"the model is not cleared",
+			`variables.notices.filter(n, has(n.message)).map(n, n.message).join(' | ')`),
+	}
+	for _, r := range rules {
+		for _, v := range r.Validations {
+			validations = append(validations, deny(
+				fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard), enclosed(v.Expression)),
+				ruleMessage(r, v.Message), ""))
+		}
+	}
+	return validating(name, admissionv1.ValidatingAdmissionPolicySpec{
+		ParamKind:     ledgerKind(),
+		FailurePolicy: ptr.To(admissionv1.Ignore),
+		MatchConstraints: match(selector(),
+			resources("apps", "v1", onApply, "deployments", "statefulsets", "daemonsets", "replicasets"),
+			resources("batch", "v1", onApply, "jobs", "cronjobs")),
+		MatchConditions: []admissionv1.MatchCondition{{
+			Name: "not-made-by-a-controller", Expression: "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))"}},
+		Variables: []admissionv1.Variable{
+			{Name: "template", Expression: "has(object.spec.jobTemplate) ? object.spec.jobTemplate.spec.template : object.spec.template"},
+			{Name: "named", Expression: fmt.Sprintf("variables.template.metadata.?labels['%s'].orValue('')", v1alpha1.ModelLabel)},
+			{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
+			{Name: "notices", Expression: fmt.Sprintf("params.spec.?notices.orValue([]).filter(n, n.model == variables.model && n.label in %s)", list(labels))},
+		},
+		Validations: validations,
+	})
+}

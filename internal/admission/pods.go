@@ -1,0 +1,96 @@
+package admission
+
+import (
+	"fmt"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// admit judges a new pod after all mutation: it is held, or need not name a model, or its model's lease lasts and it
+// meets every pod rule that the model is asked for. The creation time, which the API server has set by now, is the
+// clock.
+func admit(rules []Rule) Object {
+	asItShouldBe := fmt.Sprintf("(%[1]s != '' && %[2]s) ||\n(%[1]s == '' && %[3]s) ||\n%[4]s",
+		modelOf, gated, uncovered, clearance(modelOf, inLease+meetsRules(rules)))
+	validations := []admissionv1.Validation{
+		namesModel("false"),
+		deny("variables.named == '' || variables.clearances.size() > 0",
+			"the model is not cleared, and the pod lacks the scheduling gate "+v1alpha1.ClearanceGate,
+			fmt.Sprintf(`'model "' + variables.named + '" is not cleared, and the pod lacks the scheduling gate %s, which the policy %s adds'`,
+				v1alpha1.ClearanceGate, HoldPolicy)),
+		deny("variables.clearances.all(clearance, object.metadata.creationTimestamp < clearance.validUntil)",
+			"the clearance of the model has run out",
+			`'the clearance of model "' + variables.named + '" ran out at ' + variables.clearances[0].validUntil + ', and Interlock has not renewed it: no new pod may start'`),
+	}
+	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
+		ParamKind:        ledgerKind(),
+		MatchConstraints: match(selector(), resources("", "v1", onCreate, "pods")),
+		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: "!(" + asItShouldBe + ")"}},
+		Variables:        podVariables(),
+		Validations:      append(validations, ruleValidations(rules, "false")...),
+	})
+}
+
+// guard judges a change of a living pod: the model it names is frozen, only the operator takes the gate away, and a pod
+// past the gate may change only while its model is cleared and in ways that meet the rules.
+func guard(install Install, rules []Rule) Object {
+	const held = "variables.held"
+	variables := append(podVariables(), admissionv1.Variable{Name: "held", Expression: gated})
+	validations := []admissionv1.Validation{
+		deny(modelOf+" == "+oldModelOf,
+			fmt.Sprintf("the label %s cannot change once the pod exists; delete the pod and create it anew", v1alpha1.ModelLabel), ""),
+		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
+			fmt.Sprintf("only Interlock takes the scheduling gate %s away, once the model is cleared", v1alpha1.ClearanceGate), ""),
+		namesModel(held),
+		deny(held+" || variables.named == '' || variables.clearances.size() > 0",
+			"the model is not cleared",
+			`'model "' + variables.named + '" is not cleared: its pods can neither be released nor changed'`),
+	}
+	return validating(GuardPolicy, admissionv1.ValidatingAdmissionPolicySpec{
+		ParamKind:        ledgerKind(),
+		MatchConstraints: match(selector(), resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
+		MatchConditions: []admissionv1.MatchCondition{{
+			Name: "changes-what-runs", Expression: fmt.Sprintf("%s != %s || object.spec != oldObject.spec", modelOf, oldModelOf)}},
+		Variables:   variables,
+		Validations: append(validations, ruleValidations(rules, held)...),
+	})
+}
+
+func podVariables() []admissionv1.Variable {
+	return []admissionv1.Variable{
+		{Name: "named", Expression: modelOf},
+		{Name: "clearances", Expression: "params.spec.?clearances.orValue([]).filter(clearance, clearance.models.contains(' ' + variables.named + ' '))"},
+	}
+}
+
+// namesModel refuses a pod that names no model where it must, unless the condition excuses it.
+func namesModel(excuse string) admissionv1.Validation {
+	return deny(fmt.Sprintf("%s || variables.named != '' || %s", excuse, uncovered), fmt.Sprintf(
+		"the namespace is enrolled with Interlock: a pod must name the ModelDeployment that it serves in the label %s", v1alpha1.ModelLabel), "")
+}
+
+// ruleValidations refuse what breaks a pod rule that the model is asked for, unless the condition excuses it.
+func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
+	var validations []admissionv1.Validation
+	for _, r := range rules {
+		for _, v := range r.Validations {
+			validations = append(validations, deny(
+				fmt.Sprintf("%s || !variables.clearances.exists(clearance, %s) || %s", excuse, asks("clearance.rules", r.Safeguard), enclosed(v.Expression)),
+				ruleMessage(r, v.Message), ""))
+		}
+	}
+	return validations
+}
+
+func ruleMessage(r Rule, message string) string {
+	return fmt.Sprintf("Safeguard %s: %s. %s", r.Safeguard, message, r.Remedy)
+}
+
+func deny(expression, message, messageExpression string) admissionv1.Validation {
+	return admissionv1.Validation{
+		Expression: expression, Message: message, MessageExpression: messageExpression, Reason: ptr.To(metav1.StatusReasonForbidden)}
+}

@@ -1,0 +1,230 @@
+// Package decision owns the verdict on a model: what its policy requires of it, whether that is in place, until when,
+// and what is done about running pods when it is not.
+//
+// It is pure. Time is an input, the same input gives the same verdict, and there is no second implementation: the
+// controllers, the command line and the reports all call it. It must not import anything but the API types and the
+// standard library.
+package decision
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// DefaultLease is how long a clearance lasts when the policy does not say.
+const DefaultLease = time.Hour
+
+// Input is all that a verdict rests on.
+type Input struct {
+	// Now is the time of the decision.
+	Now time.Time
+	// PolicyName is the policy that the namespace names, whether it exists or not.
+	PolicyName string
+	// Policy is nil when it does not exist.
+	Policy *v1alpha1.ScalingPolicy
+	// Model is what was declared.
+	Model *v1alpha1.ModelDeployment
+	// Findings hold what was found of each Safeguard, by its name. What is not here is unknown.
+	Findings map[string]Finding
+	// AdmittedPods counts the living pods of the model that are past the gate.
+	AdmittedPods int
+}
+
+// Finding is what a verification method found of one Safeguard for one model.
+type Finding struct {
+	State    v1alpha1.SafeguardState
+	Strength v1alpha1.Strength
+	// Message says what was found, in one line.
+	Message string
+	// Remedy says what to do when it is not satisfied.
+	Remedy string
+	// ValidUntil is when the finding ends by itself; zero, it does not.
+	ValidUntil time.Time
+}
+
+// Verdict is the decision on one model.
+type Verdict struct {
+	Outcome v1alpha1.Outcome
+	// Reason is one of the reasons of the Ready condition.
+	Reason string
+	// Message says why, in one line.
+	Message string
+	// DeploymentLevel and SecurityLevel are the levels required on each axis.
+	DeploymentLevel, SecurityLevel string
+	// Safeguards are those required, by name.
+	Safeguards []v1alpha1.SafeguardResult
+	// Met and Required count the safeguards that hold the model.
+	Met, Required int
+	// ValidUntil is the end of the clearance; zero unless cleared.
+	ValidUntil time.Time
+	// Revisit is when time alone may change the verdict; zero, it cannot.
+	Revisit time.Time
+}
+
+// Cleared says whether pods of the model may run.
+func (v Verdict) Cleared() bool { return v.Outcome == v1alpha1.OutcomeCleared }
+
+// SafeguardsMet writes the count of safeguards met and required, as "3/5"; empty when nothing could be required.
+func (v Verdict) SafeguardsMet() string {
+	if v.Required == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", v.Met, v.Required)
+}
+
+// Decide gives the verdict on a model. Whatever is not known, not found or not understood holds it.
+func Decide(in Input) Verdict {
+	v := decide(in)
+	if v.Outcome == v1alpha1.OutcomeHeld && in.AdmittedPods > 0 {
+		v.Outcome = v1alpha1.OutcomeRevoked
+	}
+	return v
+}
+
+func decide(in Input) Verdict {
+	if in.Policy == nil {
+		return held(v1alpha1.ReasonPolicyNotFound, fmt.Sprintf(
+			"ScalingPolicy %q does not exist; create it, or have the namespace's labels changed", in.PolicyName))
+	}
+	req, err := require(in.Policy, in.Model)
+	if err != nil {
+		return held(v1alpha1.ReasonLevelUnknown, err.Error())
+	}
+	v := Verdict{DeploymentLevel: req.deployment, SecurityLevel: req.security}
+	v.judge(in, req)
+
+	switch {
+	case len(req.unspecified) > 0:
+		v.hold(v1alpha1.ReasonSafeguardsUnspecified, strings.Join(req.unspecified, "; "))
+	case v.Required == 0:
+		v.hold(v1alpha1.ReasonSafeguardsUnspecified, fmt.Sprintf(
+			"policy %s asks for no safeguard that binds at level %s; an empty list is not a clearance", in.PolicyName, v.DeploymentLevel))
+	case v.Met < v.Required:
+		v.hold(v1alpha1.ReasonSafeguardsMissing, missing(v))
+	default:
+		v.clear(in)
+	}
+	return v
+}
+
+func held(reason, message string) Verdict {
+	return Verdict{Outcome: v1alpha1.OutcomeHeld, Reason: reason, Message: message}
+}
+
+func (v *Verdict) hold(reason, message string) {
+	v.Outcome, v.Reason, v.Message = v1alpha1.OutcomeHeld, reason, message
+}
+
+// judge sets what was found of each required safeguard.
+func (v *Verdict) judge(in Input, req requirement) {
+	for _, o := range req.obligations {
+		r := result(in, o)
+		if holds(o.force) {
+			v.Required++
+			if r.State == v1alpha1.SafeguardSatisfied {
+				v.Met++
+			}
+		}
+		v.Safeguards = append(v.Safeguards, r)
+	}
+}
+
+// clear ends the clearance at the nearest expiry of anything that it rests on.
+func (v *Verdict) clear(in Input) {
+	v.Outcome, v.Reason = v1alpha1.OutcomeCleared, v1alpha1.ReasonCleared
+	v.Message = fmt.Sprintf("all %d safeguards are in place", v.Required)
+	v.ValidUntil, v.Revisit = LeaseEnd(in.Policy, in.Now)
+	for _, r := range v.Safeguards {
+		if r.ValidUntil == nil || r.State != v1alpha1.SafeguardSatisfied {
+			continue
+		}
+		v.Revisit = earliest(v.Revisit, r.ValidUntil.Time)
+		if holds(r.Force) {
+			v.ValidUntil = earliest(v.ValidUntil, r.ValidUntil.Time)
+		}
+	}
+}
+
+// LeaseEnd gives the end of a clearance that is decided now, and when to renew it. Ends lie on a grid of half leases, so
+// that a clearance lasts between a half and a whole lease, a verdict does not change from one moment to the next, and
+// all models under a policy share few ends.
+func LeaseEnd(policy *v1alpha1.ScalingPolicy, now time.Time) (end, renew time.Time) {
+	lease := DefaultLease
+	if policy.Spec.Lease != nil && policy.Spec.Lease.Duration >= 2*time.Second {
+		lease = policy.Spec.Lease.Duration
+	}
+	half := (lease / 2).Truncate(time.Second)
+	slot := now.UTC().Truncate(half)
+	return slot.Add(2 * half), slot.Add(half)
+}
+
+func result(in Input, o obligation) v1alpha1.SafeguardResult {
+	f, ok := in.Findings[o.safeguard]
+	if !ok {
+		f = Finding{Message: fmt.Sprintf("Safeguard %q does not exist or was not looked at", o.safeguard),
+			Remedy: "create the Safeguard, or have it taken out of the policy"}
+	}
+	r := v1alpha1.SafeguardResult{
+		Name: o.safeguard, RequiredBy: o.requiredBy, Force: o.force,
+		State: f.State, Strength: f.Strength, Message: f.Message, Remedy: f.Remedy,
+	}
+	if !f.ValidUntil.IsZero() {
+		r.ValidUntil = timestamp(f.ValidUntil)
+	}
+	switch {
+	case f.State == "":
+		r.State = v1alpha1.SafeguardUnknown
+	case f.State != v1alpha1.SafeguardSatisfied:
+	case r.ValidUntil != nil && !in.Now.Before(r.ValidUntil.Time):
+		r.State = v1alpha1.SafeguardExpired
+		r.Message = fmt.Sprintf("ended at %s: %s", r.ValidUntil.UTC().Format(time.RFC3339), f.Message)
+	case rank(f.Strength) < rank(o.minimumStrength):
+		r.State = v1alpha1.SafeguardMissing
+		r.Message = fmt.Sprintf("shown as %s, but the policy asks for %s: %s", f.Strength, o.minimumStrength, f.Message)
+	default:
+		r.Remedy = ""
+	}
+	return r
+}
+
+// missing words what keeps a model from being cleared, the first three in full.
+func missing(v Verdict) string {
+	const shown = 3
+	var parts []string
+	for _, r := range v.Safeguards {
+		if holds(r.Force) && r.State != v1alpha1.SafeguardSatisfied {
+			parts = append(parts, fmt.Sprintf("%s (%s): %s", r.Name, r.State, r.Message))
+		}
+	}
+	text := strings.Join(parts[:min(shown, len(parts))], "; ")
+	if len(parts) > shown {
+		text += fmt.Sprintf("; and %d more", len(parts)-shown)
+	}
+	return fmt.Sprintf("%d of %d safeguards missing: %s", v.Required-v.Met, v.Required, text)
+}
+
+// holds says whether an obligation of this force keeps a model from being served.
+func holds(f v1alpha1.Force) bool {
+	return f != v1alpha1.ForceDiscretionary && f != v1alpha1.ForceRecommendation
+}
+
+var strengths = []v1alpha1.Strength{
+	v1alpha1.StrengthDeclared, v1alpha1.StrengthAttested, v1alpha1.StrengthObserved, v1alpha1.StrengthEnforced,
+}
+
+// rank orders strengths from the weakest; an unknown one is weaker than all.
+func rank(s v1alpha1.Strength) int { return slices.Index(strengths, s) }
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func byName(a, b obligation) int { return cmp.Compare(a.safeguard, b.safeguard) }

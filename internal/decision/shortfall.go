@@ -1,0 +1,65 @@
+package decision
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// Measures is what a policy does about running pods at one moment of a shortfall.
+type Measures struct {
+	// Evict the pods through the eviction API.
+	Evict bool
+	// Force deletes those that a budget protects.
+	Force bool
+	// Next is when more is done; zero, never.
+	Next time.Time
+}
+
+// Step names the step that the measures take.
+func (m Measures) Step() v1alpha1.ShortfallAction {
+	if m.Evict || m.Force {
+		return v1alpha1.ShortfallEvict
+	}
+	return ""
+}
+
+// OnShortfall gives the measures of the policy against pods at a level, for a shortfall that began at since. Pods at a
+// level that the policy does not know get the measures of the baseline.
+func OnShortfall(policy *v1alpha1.ScalingPolicy, levelName string, since, now time.Time) Measures {
+	var m Measures
+	if policy == nil {
+		return m
+	}
+	i := level(policy, levelName)
+	if i < 0 {
+		i = level(policy, policy.Spec.BaselineLevel)
+	}
+	if i < 0 {
+		return m
+	}
+	for _, step := range policy.Spec.Levels[i].OnShortfall {
+		m.Evict = m.due(step.After, since, now)
+		if step.ForceAfter != nil {
+			m.Force = m.due(step.ForceAfter, since, now)
+		}
+	}
+	return m
+}
+
+// due says whether the time of a step has come, and if not notes it as the next.
+func (m *Measures) due(after *metav1.Duration, since, now time.Time) bool {
+	at := since
+	if after != nil {
+		at = since.Add(after.Duration)
+	}
+	if !now.Before(at) {
+		return true
+	}
+	if m.Next.IsZero() || at.Before(m.Next) {
+		m.Next = at
+	}
+	return false
+}

@@ -1,0 +1,168 @@
+// Package safeguard owns the verification methods: whether what a Safeguard asks for is in place for the pods of a model.
+//
+// It reads no API server: what it looks at is handed to it. It must not import controllers, nor the admission package,
+// which enforces the same pod rules.
+package safeguard
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/google/cel-go/cel"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/version"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
+	"k8s.io/apiserver/pkg/cel/common"
+	"k8s.io/apiserver/pkg/cel/environment"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/safeguard/egress"
+)
+
+// Surroundings are the objects around the pods of a namespace that verification methods look at.
+type Surroundings struct {
+	NetworkPolicies []networkingv1.NetworkPolicy
+}
+
+// Compiled is a Safeguard whose verification method is ready for use.
+type Compiled struct {
+	Name     string
+	Remedy   string
+	Strength v1alpha1.Strength
+	// needsNoPod says that the method tells something where there is no pod yet.
+	needsNoPod bool
+	// judge says what is wrong with a pod, each in a line; nothing when nothing is.
+	judge func(pod *corev1.Pod, around Surroundings) []string
+}
+
+// Compiler compiles Safeguards and keeps what it compiled, by identity and generation. It is safe for concurrent use.
+type Compiler struct {
+	env *cel.Env
+
+	mu   sync.Mutex
+	kept map[types.UID]compilation
+}
+
+type compilation struct {
+	generation int64
+	compiled   *Compiled
+	err        error
+}
+
+// NewCompiler returns a Compiler for the CEL that API servers of a version, and of the one before it, understand.
+func NewCompiler(kubernetes *version.Version) (*Compiler, error) {
+	set, err := environment.MustBaseEnvSet(kubernetes).Extend(environment.VersionedOptions{
+		IntroducedVersion: version.MajorMinor(1, 0),
+		EnvOptions:        []cel.EnvOption{cel.Variable("object", cel.DynType)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare CEL: %w", err)
+	}
+	env, err := set.Env(environment.NewExpressions)
+	if err != nil {
+		return nil, fmt.Errorf("prepare CEL: %w", err)
+	}
+	return &Compiler{env: env, kept: map[types.UID]compilation{}}, nil
+}
+
+// Compile makes a Safeguard ready for use. The error says what is wrong with it and where.
+func (c *Compiler) Compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if have, ok := c.kept[sg.UID]; ok && have.generation == sg.Generation {
+		return have.compiled, have.err
+	}
+	compiled, err := c.compile(sg)
+	c.kept[sg.UID] = compilation{sg.Generation, compiled, err}
+	return compiled, err
+}
+
+// Forget drops what was compiled for Safeguards other than these.
+func (c *Compiler) Forget(except []v1alpha1.Safeguard) {
+	live := map[types.UID]bool{}
+	for i := range except {
+		live[except[i].UID] = true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for uid := range c.kept {
+		if !live[uid] {
+			delete(c.kept, uid)
+		}
+	}
+}
+
+func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
+	compiled := &Compiled{Name: sg.Name, Remedy: sg.Spec.Remedy}
+	switch {
+	case sg.Spec.PodRule != nil:
+		judge, err := c.podRule(sg.Spec.PodRule)
+		if err != nil {
+			return nil, err
+		}
+		compiled.Strength, compiled.judge = v1alpha1.StrengthEnforced, judge
+	case sg.Spec.Resource != nil && sg.Spec.Resource.Egress != nil:
+		rule, err := egress.ParseRule(sg.Spec.Resource.Egress.AllowedCIDRs)
+		if err != nil {
+			return nil, fmt.Errorf("spec.resource.egress.allowedCIDRs: %w", err)
+		}
+		compiled.Strength, compiled.needsNoPod = v1alpha1.StrengthObserved, true
+		compiled.judge = func(pod *corev1.Pod, around Surroundings) []string {
+			return egress.Judge(pod, frozenLabels(pod), around.NetworkPolicies, rule)
+		}
+	default:
+		return nil, fmt.Errorf("spec: no verification method that this version of Interlock knows")
+	}
+	return compiled, nil
+}
+
+// frozenLabels are those that cannot change while the pod lives: GuardPolicy sees to that.
+func frozenLabels(pod *corev1.Pod) labels.Set {
+	return labels.Set{v1alpha1.ModelLabel: pod.Labels[v1alpha1.ModelLabel]}
+}
+
+type podValidation struct {
+	program cel.Program
+	message string
+}
+
+// podRule compiles expressions as the API server will. Nothing but `object` is declared, so an expression can see
+// nothing that the API server would show it and we could not.
+func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundings) []string, error) {
+	validations := make([]podValidation, 0, len(rule.Validations))
+	for i, v := range rule.Validations {
+		program, err := c.program(v.Expression)
+		if err != nil {
+			return nil, fmt.Errorf("spec.podRule.validations[%d].expression: %w", i, err)
+		}
+		validations = append(validations, podValidation{program, v.Message})
+	}
+	return func(pod *corev1.Pod, _ Surroundings) []string {
+		activation := map[string]any{"object": common.SchemalessTypedToVal(pod)}
+		var wrong []string
+		for _, v := range validations {
+			switch result, _, err := v.program.Eval(activation); {
+			case err != nil:
+				wrong = append(wrong, fmt.Sprintf("the rule cannot be evaluated: %v", err))
+			case result.Value() != true:
+				wrong = append(wrong, v.message)
+			}
+		}
+		return wrong
+	}, nil
+}
+
+func (c *Compiler) program(expression string) (cel.Program, error) {
+	ast, issues := c.env.Compile(expression)
+	if issues.Err() != nil {
+		return nil, fmt.Errorf("%s", strings.Join(strings.Fields(issues.Err().Error()), " "))
+	}
+	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
+		return nil, fmt.Errorf("must yield a bool, but yields %s", out)
+	}
+	return c.env.Program(ast, cel.CostLimit(celconfig.PerCallLimit))
+}

@@ -1,0 +1,111 @@
+package safeguard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
+)
+
+// Inspection is what was found of one model's pods.
+type Inspection struct {
+	// Findings by the name of the Safeguard.
+	Findings map[string]decision.Finding
+	// Violations say what is wrong with each pod, by the name of the Safeguard. A pod that is not here is fit.
+	Violations map[types.UID]map[string]string
+}
+
+// Fit says whether nothing that is asked for is wrong with a pod.
+func (i Inspection) Fit(pod *corev1.Pod) bool { return len(i.Violations[pod.UID]) == 0 }
+
+// Living says whether a pod may run or come to run: it has not ended.
+func Living(pod *corev1.Pod) bool {
+	return pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+}
+
+// Held says whether a pod carries the gate.
+func Held(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return g.Name == v1alpha1.ClearanceGate })
+}
+
+// Inspect judges the pods of one model by each Safeguard.
+//
+// A held pod endangers nobody, so one that breaks a safeguard does not count while another pod is fit: the old pods of a
+// rollout, waiting at the gate, do not keep the new ones from being released. If no pod is fit, they do count, since
+// that is what keeps the model from being served. Where there is no pod yet, methods that look at the surroundings judge
+// a pod that carries nothing but the model's label.
+func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.Pod, around Surroundings) Inspection {
+	pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !Living(p) || p.DeletionTimestamp != nil })
+	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+
+	in := Inspection{Findings: map[string]decision.Finding{}, Violations: map[types.UID]map[string]string{}}
+	for _, sg := range safeguards {
+		for _, pod := range pods {
+			if wrong := sg.violations(pod, around); wrong != "" {
+				if in.Violations[pod.UID] == nil {
+					in.Violations[pod.UID] = map[string]string{}
+				}
+				in.Violations[pod.UID][sg.Name] = wrong
+			}
+		}
+	}
+	anyFit := slices.ContainsFunc(pods, in.Fit)
+	for _, sg := range safeguards {
+		in.Findings[sg.Name] = in.finding(sg, model, pods, around, anyFit)
+	}
+	return in
+}
+
+func (i Inspection) finding(sg *Compiled, model types.NamespacedName, pods []*corev1.Pod, around Surroundings, anyFit bool) decision.Finding {
+	f := decision.Finding{State: v1alpha1.SafeguardSatisfied, Strength: sg.Strength, Message: "in place", Remedy: sg.Remedy}
+	if len(pods) == 0 {
+		if !sg.needsNoPod {
+			f.Message = "no pod yet; the API server refuses one that breaks it"
+			return f
+		}
+		if wrong := sg.violations(leastPod(model), around); wrong != "" {
+			f.State, f.Message = v1alpha1.SafeguardMissing, wrong
+		}
+		return f
+	}
+	breaking := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool {
+		return i.Violations[p.UID][sg.Name] == "" || anyFit && Held(p)
+	})
+	if len(breaking) > 0 {
+		f.State = v1alpha1.SafeguardMissing
+		f.Message = fmt.Sprintf("%d of %d pods, such as %s: %s", len(breaking), len(pods), breaking[0].Name, i.Violations[breaking[0].UID][sg.Name])
+	}
+	return f
+}
+
+// leastPod is what every pod of a model is at the least.
+func leastPod(model types.NamespacedName) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: model.Namespace, Labels: map[string]string{v1alpha1.ModelLabel: model.Name}}}
+}
+
+// violations words what is wrong with a pod in one line. A judge that panics has found out nothing, which is not
+// clearance.
+func (c *Compiled) violations(pod *corev1.Pod, around Surroundings) (wrong string) {
+	defer func() {
+		if r := recover(); r != nil {
+			wrong = fmt.Sprintf("the check itself failed: %v", r)
+		}
+	}()
+	return bounded(strings.Join(c.judge(pod, around), "; "))
+}
+
+const maxMessage = 300
+
+func bounded(text string) string {
+	if len(text) <= maxMessage {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxMessage-3], "") + "..."
+}
