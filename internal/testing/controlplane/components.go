@@ -24,6 +24,9 @@ func (cp *ControlPlane) etcdArgs() []string {
 		"--listen-peer-urls=http://127.0.0.1:0",
 		// What is in it is thrown away at the end, so that there is nothing to lose by a crash of the machine.
 		"--unsafe-no-fsync",
+		// The only member waits an election timeout before it serves; at the default that is most of a second.
+		"--heartbeat-interval=20",
+		"--election-timeout=100",
 		"--log-level=warn",
 	}
 }

@@ -49,7 +49,7 @@ const startTimeout = 3 * time.Minute
 // Options says how to start a control plane. The zero value will do.
 type Options struct {
 	// Dir is the folder for data, certificates, kubeconfigs and logs. It is created, and what an earlier control
-	// plane left in it is removed, except logs. Default: a temporary folder, which Stop removes.
+	// plane left in it is removed. Stop leaves the logs. Default: a temporary folder, which Stop removes.
 	Dir string
 	// Assets is the folder that holds the binaries. Default: what the function Assets returns.
 	Assets string
@@ -71,7 +71,6 @@ type ControlPlane struct {
 
 	mu        sync.Mutex
 	processes map[string]*process.Process
-	stopping  bool
 	failed    chan error
 }
 
@@ -123,7 +122,7 @@ func prepare(ctx context.Context, o Options) (*ControlPlane, error) {
 
 // prepareDir makes the folders, and writes what the components read.
 func (cp *ControlPlane) prepareDir() error {
-	if err := cp.removeData(); err != nil {
+	if err := errors.Join(cp.removeData(), os.RemoveAll(cp.Logs())); err != nil {
 		return err
 	}
 	for _, name := range []string{logDir, pkiDir, userDir} {
@@ -159,12 +158,17 @@ func (cp *ControlPlane) start(ctx context.Context) error {
 	if err := cp.startEtcd(ctx); err != nil {
 		return err
 	}
-	if err := cp.StartAPIServer(ctx); err != nil {
+	if err := cp.startAPIServer(ctx); err != nil {
 		return err
 	}
 	if err := createNodes(ctx, cp.client, cp.nodes); err != nil {
 		return err
 	}
+	return cp.startClients(ctx)
+}
+
+// startClients starts what works against the API server, and waits until it has done its first work.
+func (cp *ControlPlane) startClients(ctx context.Context) error {
 	var starts errgroup.Group
 	for name, args := range map[string][]string{
 		controllerManager: cp.controllerManagerArgs(),
@@ -223,9 +227,7 @@ func (cp *ControlPlane) startEtcd(ctx context.Context) error {
 	})
 }
 
-// StartAPIServer starts the API server, on the port and the data it had before if it ran before, and returns when it
-// is ready.
-func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
+func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
 	p, err := cp.run(apiServer, cp.apiServerArgs())
 	if err != nil {
 		return err
@@ -235,17 +237,37 @@ func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
 	})
 }
 
+// StartAPIServer starts the API server again after KillAPIServer, on the port and the data it had, and returns when it
+// is ready and pods get scheduled again.
+//
+// The controller manager, the scheduler and KWOK are started anew: after an outage they would wait for up to half a
+// minute before they connect again, and in an installed cluster they would have lost their leases and restarted too.
+func (cp *ControlPlane) StartAPIServer(ctx context.Context) error {
+	if err := cp.startAPIServer(ctx); err != nil {
+		return err
+	}
+	if err := cp.kill(controllerManager, scheduler, kwok); err != nil {
+		return err
+	}
+	return cp.startClients(ctx)
+}
+
 // KillAPIServer kills the API server, as a crash would; the other components go on without it. StartAPIServer brings
 // it back.
-func (cp *ControlPlane) KillAPIServer() error {
+func (cp *ControlPlane) KillAPIServer() error { return cp.kill(apiServer) }
+
+// kill kills components that run, and forgets them, so that they can be started again.
+func (cp *ControlPlane) kill(names ...string) error {
+	var kills errgroup.Group
 	cp.mu.Lock()
-	p := cp.processes[apiServer]
-	delete(cp.processes, apiServer)
-	cp.mu.Unlock()
-	if p == nil {
-		return nil
+	for _, name := range names {
+		if p := cp.processes[name]; p != nil {
+			delete(cp.processes, name)
+			kills.Go(p.Kill)
+		}
 	}
-	return p.Kill()
+	cp.mu.Unlock()
+	return kills.Wait()
 }
 
 // RestartAPIServer kills the API server, starts it again on the same port and data, and returns when it is ready.
@@ -260,8 +282,8 @@ func (cp *ControlPlane) RestartAPIServer(ctx context.Context) error {
 func (cp *ControlPlane) run(name string, args []string) (*process.Process, error) {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
-	if cp.processes[name] != nil {
-		return nil, fmt.Errorf("%s runs already, with pid %d", name, cp.processes[name].PID())
+	if p := cp.processes[name]; p != nil && p.Running() {
+		return nil, fmt.Errorf("%s runs already, with pid %d", name, p.PID())
 	}
 	p, err := process.Start(process.Spec{
 		Name: name,
@@ -280,7 +302,7 @@ func (cp *ControlPlane) run(name string, args []string) (*process.Process, error
 func (cp *ControlPlane) watch(name string, p *process.Process) {
 	<-p.Done()
 	cp.mu.Lock()
-	meant := cp.stopping || cp.processes[name] != p
+	meant := cp.processes[name] != p
 	cp.mu.Unlock()
 	if meant {
 		return
@@ -313,14 +335,7 @@ func (cp *ControlPlane) path(names ...string) string {
 // Stop kills every component, waits until all are gone, and removes the data: everything, or all but the logs if
 // Options.Dir was given. It may be called twice.
 func (cp *ControlPlane) Stop() error {
-	cp.mu.Lock()
-	cp.stopping = true
-	var kills errgroup.Group
-	for _, p := range cp.processes {
-		kills.Go(p.Kill)
-	}
-	cp.mu.Unlock()
-	if err := kills.Wait(); err != nil {
+	if err := cp.kill(kwok, scheduler, controllerManager, apiServer, etcd); err != nil {
 		return err
 	}
 	if cp.temporary {

@@ -35,18 +35,12 @@ func TestMain(m *testing.M) {
 }
 
 func TestControlPlane(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a control plane")
-	}
+	needsAssets(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	assets, err := controlplane.Assets(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	started := time.Now()
-	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Assets: assets, Nodes: controlplane.Nodes(3, 2)})
+	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Nodes: controlplane.Nodes(3, 2)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,19 +98,13 @@ func TestControlPlane(t *testing.T) {
 }
 
 func TestNoProcessOutlivesAKilledParent(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a control plane")
-	}
+	needsAssets(t)
 	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
 		t.Skip("only Linux ties the life of a child to its parent's")
 	}
-	assets, err := controlplane.Assets(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	parent := exec.CommandContext(t.Context(), os.Args[0])
-	parent.Env = append(os.Environ(), parentVariable+"="+dir, controlplane.AssetsVariable+"="+assets)
+	parent.Env = append(os.Environ(), parentVariable+"="+dir)
 	parent.Stderr = os.Stderr
 	ready, err := parent.StdoutPipe()
 	if err != nil {
@@ -139,6 +127,14 @@ func TestNoProcessOutlivesAKilledParent(t *testing.T) {
 		func(context.Context) (bool, error) { return len(processesOf(t, dir)) == 0, nil })
 	if err != nil {
 		t.Errorf("processes %v outlive their parent", processesOf(t, dir))
+	}
+}
+
+// needsAssets skips a test where there is no control plane built, since that takes minutes.
+func needsAssets(t *testing.T) {
+	t.Helper()
+	if os.Getenv(controlplane.AssetsVariable) == "" {
+		t.Skipf("starts a control plane: run it with `make test`, which sets %s", controlplane.AssetsVariable)
 	}
 }
 
