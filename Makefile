@@ -98,7 +98,11 @@ verify-generated:
 
 .PHONY: verify-modules
 verify-modules:
-	@$(foreach m,$(MODULES),(cd $(m) && go mod tidy -diff || { echo "run 'go mod tidy' in $(m)"; exit 1; }) &&) true
+	@for m in $(MODULES); do \
+		diff=$$(go mod tidy -C $$m -diff 2>&1) || { \
+			echo "$$diff" | head -20; echo "run 'go mod tidy' in $$m"; exit 1; \
+		}; \
+	done
 	@echo "module files are tidy"
 
 ##@ On a local control plane
