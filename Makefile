@@ -44,7 +44,7 @@ build: ## Build the manager into bin/
 
 .PHONY: unit
 unit: ## Run the tests that need no API server
-	@$(GO_TEST) $$(go list ./... | grep -v /test/)
+	@$(GO_TEST) $$(go list ./... | grep -v -e /test/ -e /internal/testing/)
 
 .PHONY: test
 test: ## Run all tests, those of test/ on a real API server
