@@ -55,7 +55,7 @@ func newToolchain(ctx context.Context) (*toolchain, error) {
 	for _, name := range []string{"go.mod", "go.sum"} {
 		content, err := os.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("%w; run it in its own folder: go run -C hack/controlplane .", err)
+			return nil, fmt.Errorf("%w; run this as `go run -C hack/controlplane .`", err)
 		}
 		tc.modules += string(content)
 	}
