@@ -322,8 +322,8 @@ func (cp *ControlPlane) RESTConfig() *rest.Config { return rest.CopyConfig(cp.co
 // Kubeconfig is the path of a kubeconfig of the same cluster admin.
 func (cp *ControlPlane) Kubeconfig() string { return cp.path(kubeconfig) }
 
-// Kubectl is the path of the kubectl binary.
-func (cp *ControlPlane) Kubectl() string { return filepath.Join(cp.assets, "kubectl") }
+// KubectlPath is the path of the kubectl binary.
+func (cp *ControlPlane) KubectlPath() string { return filepath.Join(cp.assets, "kubectl") }
 
 // Logs is the folder that holds a log file for each component.
 func (cp *ControlPlane) Logs() string { return cp.path(logDir) }

@@ -57,7 +57,7 @@ func TestControlPlane(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantForbidden(ctx, t, config)
-		out, err := exec.CommandContext(ctx, cp.Kubectl(), "--kubeconfig="+kubeconfig, "auth", "whoami").CombinedOutput()
+		out, err := exec.CommandContext(ctx, cp.KubectlPath(), "--kubeconfig="+kubeconfig, "auth", "whoami").CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "ada") || !strings.Contains(string(out), "serving-team") {
 			t.Errorf("kubectl auth whoami: %v\n%s", err, out)
 		}

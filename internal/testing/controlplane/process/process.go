@@ -125,15 +125,15 @@ func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) err
 	var last error
 	err := wait.PollUntilContextCancel(ctx, readyInterval, true, func(ctx context.Context) (bool, error) {
 		if !p.Running() {
-			return false, errors.New("the process ended")
+			return false, p.Report()
 		}
 		last = ready(ctx)
 		return last == nil, nil
 	})
-	if err == nil {
-		return nil
+	if err == nil || !p.Running() {
+		return err
 	}
-	return fmt.Errorf("%s did not become ready: %w (last answer: %v)\n%w", p.spec.Name, err, last, p.Report())
+	return fmt.Errorf("%s did not become ready: %w", p.spec.Name, errors.Join(err, last, p.Report()))
 }
 
 // Report describes the state of the process as an error: whether it runs, its exit status, and the end of its log.
