@@ -18,7 +18,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
@@ -115,7 +114,7 @@ func ledgerKind() *admissionv1.ParamKind {
 
 func validating(name string, spec admissionv1.ValidatingAdmissionPolicySpec) *admissionv1.ValidatingAdmissionPolicy {
 	if spec.FailurePolicy == nil {
-		spec.FailurePolicy = ptr.To(admissionv1.Fail)
+		spec.FailurePolicy = new(admissionv1.Fail)
 	}
 	return &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
@@ -134,14 +133,14 @@ func binding(name, policy string, action admissionv1.ValidationAction, namespace
 // match selects the resources of some operations in some namespaces.
 func match(namespaces *metav1.LabelSelector, rules ...admissionv1.NamedRuleWithOperations) *admissionv1.MatchResources {
 	return &admissionv1.MatchResources{
-		MatchPolicy: ptr.To(admissionv1.Equivalent), NamespaceSelector: namespaces, ObjectSelector: selector(), ResourceRules: rules}
+		MatchPolicy: new(admissionv1.Equivalent), NamespaceSelector: namespaces, ObjectSelector: selector(), ResourceRules: rules}
 }
 
 func resources(group, version string, operations []admissionv1.OperationType, names ...string) admissionv1.NamedRuleWithOperations {
 	return admissionv1.NamedRuleWithOperations{RuleWithOperations: admissionv1.RuleWithOperations{
 		Operations: operations,
 		Rule: admissionv1.Rule{
-			APIGroups: []string{group}, APIVersions: []string{version}, Resources: names, Scope: ptr.To(admissionv1.AllScopes)}}}
+			APIGroups: []string{group}, APIVersions: []string{version}, Resources: names, Scope: new(admissionv1.AllScopes)}}}
 }
 
 var (

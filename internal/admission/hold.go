@@ -6,7 +6,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
@@ -21,7 +20,7 @@ func hold() Object {
 		Spec: admissionv1.MutatingAdmissionPolicySpec{
 			ParamKind:          ledgerKind(),
 			MatchConstraints:   match(selector(), resources("", "v1", onCreate, "pods")),
-			FailurePolicy:      ptr.To(admissionv1.Fail),
+			FailurePolicy:      new(admissionv1.Fail),
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
 			MatchConditions: []admissionv1.MatchCondition{{
 				Name: "not-cleared",

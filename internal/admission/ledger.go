@@ -47,18 +47,50 @@ func RuleNames(safeguards []string) string {
 	return "," + strings.Join(names, ",") + ","
 }
 
-// Entries unpacks what Clearances packed, by model. A clearance that cannot be read clears nothing.
-func Entries(clearances []v1alpha1.Clearance) map[string]Entry {
-	entries := map[string]Entry{}
+// Find gives the clearance of a model, if it has one that can be read.
+func Find(clearances []v1alpha1.Clearance, model string) (Entry, bool) {
 	for _, c := range clearances {
-		until, err := time.Parse(time.RFC3339, c.ValidUntil)
-		if err != nil {
+		if !strings.Contains(c.Models, " "+model+" ") {
 			continue
 		}
+		until, err := time.Parse(time.RFC3339, c.ValidUntil)
+		if err != nil {
+			return Entry{}, false
+		}
 		rules := strings.FieldsFunc(c.Rules, func(r rune) bool { return r == ',' })
-		for _, model := range strings.Fields(c.Models) {
-			entries[model] = Entry{Model: model, ValidUntil: until, Rules: rules}
+		return Entry{Model: model, ValidUntil: until, Rules: rules}, true
+	}
+	return Entry{}, false
+}
+
+// Equal says whether two entries clear the same model until the same second under the same rules.
+func (e Entry) Equal(other Entry) bool {
+	return e.Model == other.Model && e.ValidUntil.Unix() == other.ValidUntil.Unix() && RuleNames(e.Rules) == RuleNames(other.Rules)
+}
+
+// Changed names the models whose clearance differs between two states of a ledger.
+func Changed(before, after []v1alpha1.Clearance) []string {
+	standing := func(clearances []v1alpha1.Clearance) map[string]string {
+		by := map[string]string{}
+		for _, c := range clearances {
+			for _, model := range strings.Fields(c.Models) {
+				by[model] = c.ValidUntil + c.Rules
+			}
+		}
+		return by
+	}
+	old, now := standing(before), standing(after)
+	var changed []string
+	for model := range now {
+		if old[model] != now[model] {
+			changed = append(changed, model)
 		}
 	}
-	return entries
+	for model := range old {
+		if _, ok := now[model]; !ok {
+			changed = append(changed, model)
+		}
+	}
+	slices.Sort(changed)
+	return changed
 }

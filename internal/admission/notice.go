@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
@@ -31,7 +30,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 	}
 	return validating(name, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:     ledgerKind(),
-		FailurePolicy: ptr.To(admissionv1.Ignore),
+		FailurePolicy: new(admissionv1.Ignore),
 		MatchConstraints: match(selector(),
 			resources("apps", "v1", onApply, "deployments", "statefulsets", "daemonsets", "replicasets"),
 			resources("batch", "v1", onApply, "jobs", "cronjobs")),

@@ -5,7 +5,6 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
@@ -92,5 +91,5 @@ func ruleMessage(r Rule, message string) string {
 
 func deny(expression, message, messageExpression string) admissionv1.Validation {
 	return admissionv1.Validation{
-		Expression: expression, Message: message, MessageExpression: messageExpression, Reason: ptr.To(metav1.StatusReasonForbidden)}
+		Expression: expression, Message: message, MessageExpression: messageExpression, Reason: new(metav1.StatusReasonForbidden)}
 }

@@ -8,6 +8,9 @@ package decision
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -110,6 +113,51 @@ func decide(in Input) Verdict {
 		v.clear(in)
 	}
 	return v
+}
+
+// Required names the Safeguards that a policy asks of a model, whatever their force; nil when that cannot be told.
+func Required(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) []string {
+	req, err := require(policy, model)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, 0, len(req.obligations))
+	for _, o := range req.obligations {
+		names = append(names, o.safeguard)
+	}
+	return names
+}
+
+// Digest identifies a policy together with the Safeguards that it names: whatever changes what is asked changes it.
+func Digest(policy *v1alpha1.ScalingPolicy, safeguards []v1alpha1.Safeguard) string {
+	h := sha256.New()
+	encode := json.NewEncoder(h)
+	write := func(name string, spec any) {
+		_ = encode.Encode(name)
+		_ = encode.Encode(spec)
+	}
+	write(policy.Name, policy.Spec)
+	named := Named(policy)
+	for _, sg := range slices.SortedFunc(slices.Values(safeguards), func(a, b v1alpha1.Safeguard) int { return cmp.Compare(a.Name, b.Name) }) {
+		if slices.Contains(named, sg.Name) {
+			write(sg.Name, sg.Spec)
+		}
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// Named lists the Safeguards that a policy names at any level, sorted.
+func Named(policy *v1alpha1.ScalingPolicy) []string {
+	var names []string
+	for _, l := range policy.Spec.Levels {
+		for _, s := range []v1alpha1.Standard{l.Deployment, l.Security} {
+			for _, o := range s.Safeguards {
+				names = append(names, o.Safeguard)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func held(reason, message string) Verdict {

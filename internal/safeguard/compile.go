@@ -53,9 +53,9 @@ type compilation struct {
 	err        error
 }
 
-// NewCompiler returns a Compiler for the CEL that API servers of a version, and of the one before it, understand.
-func NewCompiler(kubernetes *version.Version) (*Compiler, error) {
-	set, err := environment.MustBaseEnvSet(kubernetes).Extend(environment.VersionedOptions{
+// NewCompiler returns a Compiler for the CEL that the API servers which Interlock supports all understand.
+func NewCompiler() (*Compiler, error) {
+	set, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0),
 		EnvOptions:        []cel.EnvOption{cel.Variable("object", cel.DynType)},
 	})

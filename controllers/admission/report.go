@@ -1,0 +1,87 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
+)
+
+// report says on each Safeguard and ScalingPolicy whether it is in use as written.
+func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard, policies []v1alpha1.ScalingPolicy, unusable map[string]error) error {
+	var errs []error
+	exists := map[string]bool{}
+	for i := range safeguards {
+		sg := &safeguards[i]
+		exists[sg.Name] = true
+		before := sg.DeepCopy()
+		sg.Status.ObservedGeneration = sg.Generation
+		meta.SetStatusCondition(&sg.Status.Conditions, safeguardReady(sg, unusable[sg.Name]))
+		if !apiequality.Semantic.DeepEqual(before.Status, sg.Status) {
+			errs = append(errs, r.patch(ctx, sg, before))
+		}
+	}
+	for i := range policies {
+		p := &policies[i]
+		before := p.DeepCopy()
+		p.Status.ObservedGeneration = p.Generation
+		p.Status.Digest = decision.Digest(p, safeguards)
+		meta.SetStatusCondition(&p.Status.Conditions, policyReady(p, exists, unusable))
+		if !apiequality.Semantic.DeepEqual(before.Status, p.Status) {
+			errs = append(errs, r.patch(ctx, p, before))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Reconciler) patch(ctx context.Context, o, before client.Object) error {
+	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, o, client.MergeFrom(before), client.FieldOwner(FieldManager)))
+}
+
+func safeguardReady(sg *v1alpha1.Safeguard, err error) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, ObservedGeneration: sg.Generation}
+	switch {
+	case err == nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"
+	case sg.Spec.PodRule != nil:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidExpression, err.Error()
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidResourceRule, err.Error()
+	}
+	if err != nil {
+		c.Message += "; models that need this Safeguard are held until it is corrected"
+	}
+	return c
+}
+
+func policyReady(p *v1alpha1.ScalingPolicy, exists map[string]bool, unusable map[string]error) metav1.Condition {
+	var missing, broken []string
+	for _, name := range decision.Named(p) {
+		switch {
+		case !exists[name]:
+			missing = append(missing, name)
+		case unusable[name] != nil:
+			broken = append(broken, name)
+		}
+	}
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: p.Generation}
+	switch {
+	case len(missing) > 0:
+		c.Reason = v1alpha1.ReasonSafeguardNotFound
+		c.Message = fmt.Sprintf("Safeguards that do not exist: %s; models that need them are held", strings.Join(missing, ", "))
+	case len(broken) > 0:
+		c.Reason = v1alpha1.ReasonSafeguardNotReady
+		c.Message = fmt.Sprintf("Safeguards that cannot be used: %s; models that need them are held", strings.Join(broken, ", "))
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"
+	}
+	return c
+}

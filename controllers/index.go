@@ -1,0 +1,18 @@
+package controllers
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/modeldeployment"
+)
+
+// AddIndexes adds the indexes that the controllers list by.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	return indexer.IndexField(ctx, &corev1.Pod{}, modeldeployment.PodsByModel, func(o client.Object) []string {
+		return []string{o.GetLabels()[v1alpha1.ModelLabel]}
+	})
+}

@@ -1,0 +1,81 @@
+package modeldeployment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/verdicts"
+	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/workload"
+)
+
+// release takes our gate from each held pod that is fit, and leaves the gates of others. While gated a pod could be
+// changed, so the very version that was judged is named as a precondition: one that has changed since is judged again.
+func (r *Reconciler) release(ctx context.Context, g *gathered) error {
+	var errs []error
+	for _, pod := range g.held() {
+		if pod.DeletionTimestamp != nil || !g.inspection.Fit(pod) {
+			continue
+		}
+		err := r.releasePod(ctx, pod)
+		switch {
+		case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		default:
+			errs = append(errs, fmt.Errorf("release pod %s: %w", pod.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Reconciler) releasePod(ctx context.Context, pod *corev1.Pod) error {
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion},
+		"spec":     map[string]any{"schedulingGates": []map[string]any{{"$patch": "delete", "name": v1alpha1.ClearanceGate}}},
+	})
+	if err != nil {
+		return err
+	}
+	log.FromContext(ctx).V(1).Info("Releasing pod", "pod", client.ObjectKeyFromObject(pod))
+	target := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
+	return r.Client.Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, patch), client.FieldOwner(FieldManager))
+}
+
+// shortfall takes the policy's steps against the pods that run without clearance, and returns when the next is due.
+func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
+	since := metav1.NewTime(now).Rfc3339Copy()
+	if have := g.model.Status.Shortfall; have != nil && !have.Since.IsZero() && have.Since.Time.Before(now) {
+		since = have.Since
+	}
+	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), enforced.Verdict.DeploymentLevel, since.Time, now)
+	eviction, err := workload.Evict(ctx, r.Client, g.admitted(), measures)
+
+	shortfall := &v1alpha1.Shortfall{Since: since, Step: measures.Step(), Blocked: bounded(eviction.Blocked)}
+	if !measures.Next.IsZero() {
+		shortfall.NextStepTime = &metav1.Time{Time: measures.Next}
+	}
+	report.status.Shortfall = shortfall
+	if eviction.Blocked != "" {
+		return sooner(measures.Next, now.Add(retryEviction)), err
+	}
+	return measures.Next, err
+}
+
+func (g *gathered) policy(label string) *v1alpha1.ScalingPolicy {
+	for _, e := range g.enrolment {
+		if e.label == label {
+			return e.policy
+		}
+	}
+	return nil
+}

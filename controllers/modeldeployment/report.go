@@ -1,0 +1,112 @@
+package modeldeployment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/verdicts"
+	"github.com/interlock-dev/interlock/internal/decision"
+)
+
+// maxMessage is the longest message that the API takes.
+const maxMessage = 1024
+
+// report is the status of a model in the making.
+type report struct {
+	status v1alpha1.ModelDeploymentStatus
+}
+
+func newReport(md *v1alpha1.ModelDeployment, g *gathered, judgements []verdicts.Judgement) *report {
+	r := &report{status: v1alpha1.ModelDeploymentStatus{
+		ObservedGeneration: md.Generation,
+		Conditions:         append([]metav1.Condition(nil), md.Status.Conditions...),
+		Pods:               &v1alpha1.PodCounts{Held: int32(len(g.held())), Admitted: int32(len(g.admitted()))},
+	}}
+	enforced, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
+	if ok {
+		r.enforce(enforced)
+	} else {
+		r.ready(metav1.ConditionFalse, v1alpha1.ReasonNotEnrolled, fmt.Sprintf(
+			"the namespace has no label %s, so nothing holds this model", v1alpha1.EnforceLabel))
+	}
+	for _, j := range judgements {
+		if j.Label != v1alpha1.EnforceLabel {
+			r.status.Previews = append(r.status.Previews, v1alpha1.Preview{
+				Label: j.Label, Policy: j.Policy, Verdict: j.Verdict.Outcome,
+				SafeguardsMet: j.Verdict.SafeguardsMet(), Message: bounded(j.Verdict.Message)})
+		}
+	}
+	return r
+}
+
+func (r *report) enforce(j verdicts.Judgement) {
+	v := j.Verdict
+	s := &r.status
+	s.Policy, s.PolicyDigest, s.Verdict = j.Policy, j.PolicyDigest, v.Outcome
+	s.DeploymentLevel, s.SecurityLevel, s.SafeguardsMet = v.DeploymentLevel, v.SecurityLevel, v.SafeguardsMet()
+	s.Safeguards = boundedResults(v)
+	ready := metav1.ConditionFalse
+	if v.Cleared() {
+		ready = metav1.ConditionTrue
+		s.ValidUntil = &metav1.Time{Time: v.ValidUntil}
+	}
+	r.ready(ready, v.Reason, bounded(v.Message))
+}
+
+func boundedResults(v decision.Verdict) []v1alpha1.SafeguardResult {
+	results := append([]v1alpha1.SafeguardResult(nil), v.Safeguards...)
+	for i := range results {
+		results[i].Message = bounded(results[i].Message)
+	}
+	return results
+}
+
+func (r *report) ready(status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&r.status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message,
+		ObservedGeneration: r.status.ObservedGeneration})
+}
+
+// report writes the status if it differs, and after that an event if the verdict has changed.
+func (r *Reconciler) report(ctx context.Context, md *v1alpha1.ModelDeployment, report *report) error {
+	before := md.DeepCopy()
+	md.Status = report.status
+	if apiequality.Semantic.DeepEqual(before.Status, md.Status) {
+		return nil
+	}
+	if err := r.Client.Status().Patch(ctx, md, client.MergeFrom(before), client.FieldOwner(FieldManager)); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	r.tell(before, md)
+	return nil
+}
+
+func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
+	if before.Status.Verdict != after.Status.Verdict && after.Status.Verdict != "" {
+		kind := corev1.EventTypeWarning
+		if after.Status.Verdict == v1alpha1.OutcomeCleared {
+			kind = corev1.EventTypeNormal
+		}
+		message := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady).Message
+		r.Events.Eventf(after, nil, kind, string(after.Status.Verdict), "Decide", "%s", message)
+	}
+	if s := after.Status.Shortfall; s != nil && s.Step != "" && (before.Status.Shortfall == nil || before.Status.Shortfall.Step != s.Step) {
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall",
+			"pods that run without clearance are taken out, as policy %s says", after.Status.Policy)
+	}
+}
+
+func bounded(text string) string {
+	if len(text) <= maxMessage {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxMessage-3], "") + "..."
+}

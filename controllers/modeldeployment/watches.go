@@ -1,0 +1,123 @@
+package modeldeployment
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
+)
+
+// SetupWithManager watches all that a verdict rests on.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("modeldeployment").
+		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
+		For(&v1alpha1.ModelDeployment{}, specChanged).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(modelOfPod), builder.WithPredicates(podChanged())).
+		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespaceOf), specChanged).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
+		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
+		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
+		Complete(r)
+}
+
+// podChanged lets through what bears on a verdict or on a count, and not each heartbeat of a pod's status.
+func podChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok1 := e.ObjectOld.(*corev1.Pod)
+		after, ok2 := e.ObjectNew.(*corev1.Pod)
+		return !ok1 || !ok2 || before.Status.Phase != after.Status.Phase ||
+			(before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil) ||
+			!apiequality.Semantic.DeepEqual(before.Labels, after.Labels) ||
+			!apiequality.Semantic.DeepEqual(before.Annotations, after.Annotations) ||
+			!apiequality.Semantic.DeepEqual(before.Spec, after.Spec)
+	}}
+}
+
+func modelOfPod(_ context.Context, pod client.Object) []reconcile.Request {
+	return requests(pod.GetNamespace(), pod.GetLabels()[v1alpha1.ModelLabel])
+}
+
+func (r *Reconciler) modelsOfNamespaceOf(ctx context.Context, o client.Object) []reconcile.Request {
+	return r.models(ctx, client.InNamespace(o.GetNamespace()))
+}
+
+func (r *Reconciler) modelsOfNamespace(ctx context.Context, ns client.Object) []reconcile.Request {
+	return r.models(ctx, client.InNamespace(ns.GetName()))
+}
+
+func (r *Reconciler) allModels(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.models(ctx)
+}
+
+func (r *Reconciler) models(ctx context.Context, opts ...client.ListOption) []reconcile.Request {
+	list := &v1alpha1.ModelDeploymentList{}
+	if err := r.Client.List(ctx, list, append(opts, client.UnsafeDisableDeepCopy)...); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "List ModelDeployments")
+		return nil
+	}
+	var all []reconcile.Request
+	for i := range list.Items {
+		all = append(all, requests(list.Items[i].Namespace, list.Items[i].Name)...)
+	}
+	return all
+}
+
+func requests(namespace, name string) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
+}
+
+// ledgerHandler wakes the models whose line in a ledger has changed, which in a ledger of a thousand are few.
+type ledgerHandler struct{ r *Reconciler }
+
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// Create wakes all models of the namespace.
+func (h ledgerHandler) Create(ctx context.Context, e event.CreateEvent, q queue) {
+	h.all(ctx, e.Object, q)
+}
+
+// Delete wakes all models of the namespace.
+func (h ledgerHandler) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
+	h.all(ctx, e.Object, q)
+}
+
+// Generic wakes all models of the namespace.
+func (h ledgerHandler) Generic(ctx context.Context, e event.GenericEvent, q queue) {
+	h.all(ctx, e.Object, q)
+}
+
+// Update wakes the models whose clearance has come, gone or changed.
+func (h ledgerHandler) Update(ctx context.Context, e event.UpdateEvent, q queue) {
+	before, ok1 := e.ObjectOld.(*v1alpha1.ClearanceLedger)
+	after, ok2 := e.ObjectNew.(*v1alpha1.ClearanceLedger)
+	if !ok1 || !ok2 || before.Spec.Policy != after.Spec.Policy {
+		h.all(ctx, e.ObjectNew, q)
+		return
+	}
+	for _, model := range admission.Changed(before.Spec.Clearances, after.Spec.Clearances) {
+		q.Add(requests(after.Namespace, model)[0])
+	}
+}
+
+func (h ledgerHandler) all(ctx context.Context, ledger client.Object, q queue) {
+	for _, req := range h.r.modelsOfNamespaceOf(ctx, ledger) {
+		q.Add(req)
+	}
+}

@@ -1,0 +1,102 @@
+// Package verdicts keeps what was decided of each model in memory, on its way from the controller that decides to the one
+// that writes the ledgers. A restarted operator begins with none, and so clears nothing that it has not decided again.
+package verdicts
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
+)
+
+// gathering is how long the first change of a namespace waits for others, so that many models need one write.
+const gathering = 10 * time.Millisecond
+
+// Judgement is a verdict under the policy that one label of the namespace names.
+type Judgement struct {
+	// Label of the namespace, such as interlock.dev/enforce.
+	Label string
+	// Policy that the label names.
+	Policy string
+	// PolicyDigest is the digest of the policy and its Safeguards; empty when there is no such policy.
+	PolicyDigest string
+	Verdict      decision.Verdict
+	// Advice words what is missing besides pod rules, for whoever applies a workload; empty when nothing is.
+	Advice string
+}
+
+// Entry gives the line of a cleared model in the ledger.
+func (j Judgement) Entry(model string) admission.Entry {
+	return admission.Entry{Model: model, ValidUntil: j.Verdict.ValidUntil, Rules: j.Verdict.Rules()}
+}
+
+// Board holds the judgements on every model. It is safe for concurrent use.
+type Board struct {
+	mu     sync.Mutex
+	models map[types.NamespacedName][]Judgement
+	queue  workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// NewBoard returns a Board with nothing on it.
+func NewBoard() *Board { return &Board{models: map[types.NamespacedName][]Judgement{}} }
+
+// Put notes the judgements on a model, and wakes the controller of the ledgers if they have changed.
+func (b *Board) Put(model types.NamespacedName, judgements []Judgement) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if have, ok := b.models[model]; ok && reflect.DeepEqual(have, judgements) {
+		return
+	}
+	b.models[model] = judgements
+	b.wake(model.Namespace)
+}
+
+// Drop forgets a model that is gone.
+func (b *Board) Drop(model types.NamespacedName) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.models, model)
+	b.wake(model.Namespace)
+}
+
+// Get gives the judgements on a model; false when it has not been decided yet.
+func (b *Board) Get(model types.NamespacedName) ([]Judgement, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	judgements, ok := b.models[model]
+	return judgements, ok
+}
+
+func (b *Board) wake(namespace string) {
+	if b.queue != nil {
+		b.queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Name: namespace}}, gathering)
+	}
+}
+
+// Changes is a source of requests that name the namespaces whose models were decided anew.
+func (b *Board) Changes() source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.queue = queue
+		return nil
+	})
+}
+
+// Under gives the judgement that a label of the namespace asks for.
+func Under(judgements []Judgement, label string) (Judgement, bool) {
+	for _, j := range judgements {
+		if j.Label == label {
+			return j, true
+		}
+	}
+	return Judgement{}, false
+}

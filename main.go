@@ -1,0 +1,108 @@
+// Command manager is the Interlock operator.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers"
+	"github.com/interlock-dev/interlock/internal/admission"
+)
+
+type config struct {
+	metricsAddress, probeAddress string
+	leaderElect                  bool
+	namespace, serviceAccount    string
+	log                          zap.Options
+}
+
+func main() {
+	var c config
+	flag.StringVar(&c.metricsAddress, "metrics-bind-address", ":8080", "Address that serves metrics; 0 for none.")
+	flag.StringVar(&c.probeAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
+	flag.BoolVar(&c.leaderElect, "leader-elect", true, "Let only one of several managers act at a time.")
+	flag.StringVar(&c.namespace, "namespace", "interlock-system", "Namespace of the operator, which can never be enrolled.")
+	flag.StringVar(&c.serviceAccount, "service-account", "interlock-controller-manager", "ServiceAccount of the operator: the one user that may write verdicts.")
+	c.log.BindFlags(flag.CommandLine)
+	flag.Parse()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&c.log)))
+
+	if err := run(ctrl.SetupSignalHandler(), c); err != nil {
+		ctrl.Log.Error(err, "Manager ended")
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, c config) error {
+	rest, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	rest.QPS = -1 // the API server's priority and fairness decides, which knows its load; a queue of ours would delay revocations
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Scheme:                        scheme(),
+		Cache:                         cacheOptions(),
+		Metrics:                       metricsserver.Options{BindAddress: c.metricsAddress},
+		HealthProbeBindAddress:        c.probeAddress,
+		LeaderElection:                c.leaderElect,
+		LeaderElectionID:              "manager.interlock.dev",
+		LeaderElectionNamespace:       c.namespace,
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	install := admission.Install{
+		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount)}
+	if err := controllers.SetupAll(ctx, mgr, install); err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func scheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(s))
+	utilruntime.Must(v1alpha1.AddToScheme(s))
+	return s
+}
+
+// cacheOptions keep memory to what we manage: pods that name a model, policies that are ours.
+func cacheOptions() cache.Options {
+	named, err := labels.NewRequirement(v1alpha1.ModelLabel, selection.Exists, nil)
+	utilruntime.Must(err)
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{admission.ManagedByLabel: admission.ManagedBy})}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:                                   {Label: labels.NewSelector().Add(*named)},
+			&admissionv1.MutatingAdmissionPolicy{}:          ours,
+			&admissionv1.MutatingAdmissionPolicyBinding{}:   ours,
+			&admissionv1.ValidatingAdmissionPolicy{}:        ours,
+			&admissionv1.ValidatingAdmissionPolicyBinding{}: ours,
+		},
+	}
+}
