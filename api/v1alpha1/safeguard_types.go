@@ -88,6 +88,7 @@ type EgressRule struct {
 	// allowedCIDRs are the address ranges, IPv4 or IPv6, that an ipBlock may name. Absent: none, so only peers inside
 	// the cluster.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="self.all(c, !c.endsWith('/0'))",message="an allow-list cannot hold every address: a prefix of /0 is refused"
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
@@ -102,14 +103,12 @@ type SafeguardStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, False with a reason when the verification method cannot be used.
+	// conditions hold Ready, False with a reason when the verification method cannot be used.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
-	// +patchStrategy=merge
-	// +patchMergeKey=type
 	// +kubebuilder:validation:MaxItems=8
-	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // Safeguard is one control and the way it is verified. Several policies can ask for the same one.

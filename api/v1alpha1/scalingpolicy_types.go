@@ -155,14 +155,12 @@ type ScalingPolicyStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, False with a reason when something that the policy names is missing or broken.
+	// conditions hold Ready, False with a reason when something that the policy names is missing or broken.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
-	// +patchStrategy=merge
-	// +patchMergeKey=type
 	// +kubebuilder:validation:MaxItems=8
-	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// digest of the policy and of the Safeguards that it names, which every verdict carries.
 	// +optional
