@@ -2,6 +2,7 @@ package safeguard
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -36,10 +37,9 @@ func Held(pod *corev1.Pod) bool {
 
 // Inspect judges the pods of one model by each Safeguard.
 //
-// A held pod endangers nobody, so one that breaks a safeguard does not count while another pod is fit: the old pods of a
-// rollout, waiting at the gate, do not keep the new ones from being released. If no pod is fit, they do count, since
-// that is what keeps the model from being served. Where there is no pod yet, methods that look at the surroundings judge
-// a pod that carries nothing but the model's label.
+// A held pod endangers nobody, so of these only the ones that break the fewest safeguards count: the old pods of a
+// rollout, waiting at the gate, neither keep the new ones from being released nor hide what has been mended. Where
+// there is no pod yet, methods that look at the surroundings judge a pod that carries nothing but the model's label.
 func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.Pod, around Surroundings) Inspection {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !Living(p) || p.DeletionTimestamp != nil })
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
@@ -55,14 +55,23 @@ func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.
 			}
 		}
 	}
-	anyFit := slices.ContainsFunc(pods, in.Fit)
+	counted := in.counted(pods)
 	for _, sg := range safeguards {
-		in.Findings[sg.Name] = in.finding(sg, model, pods, around, anyFit)
+		in.Findings[sg.Name] = in.finding(sg, model, counted, around)
 	}
 	return in
 }
 
-func (i Inspection) finding(sg *Compiled, model types.NamespacedName, pods []*corev1.Pod, around Surroundings, anyFit bool) decision.Finding {
+// counted drops the held pods that break more safeguards than another pod does.
+func (i Inspection) counted(pods []*corev1.Pod) []*corev1.Pod {
+	fewest := math.MaxInt
+	for _, pod := range pods {
+		fewest = min(fewest, len(i.Violations[pod.UID]))
+	}
+	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return Held(p) && len(i.Violations[p.UID]) > fewest })
+}
+
+func (i Inspection) finding(sg *Compiled, model types.NamespacedName, pods []*corev1.Pod, around Surroundings) decision.Finding {
 	f := decision.Finding{State: v1alpha1.SafeguardSatisfied, Strength: sg.Strength, Message: "in place", Remedy: sg.Remedy}
 	if len(pods) == 0 {
 		if !sg.needsNoPod {
@@ -74,9 +83,7 @@ func (i Inspection) finding(sg *Compiled, model types.NamespacedName, pods []*co
 		}
 		return f
 	}
-	breaking := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool {
-		return i.Violations[p.UID][sg.Name] == "" || anyFit && Held(p)
-	})
+	breaking := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return i.Violations[p.UID][sg.Name] == "" })
 	if len(breaking) > 0 {
 		f.State = v1alpha1.SafeguardMissing
 		f.Message = fmt.Sprintf("%d of %d pods, such as %s: %s", len(breaking), len(pods), breaking[0].Name, i.Violations[breaking[0].UID][sg.Name])
