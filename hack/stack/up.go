@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/interlock-dev/interlock/internal/testing/controlplane"
+	"github.com/interlock-dev/interlock/internal/testing/stack"
 )
 
 // pollInterval is how often `up` and `down` look at what the supervisor does.
@@ -59,7 +60,8 @@ func launch(ctx context.Context, dir stateDir, assets string) (int, error) {
 			return 0, err
 		}
 	}
-	if err := buildManager(ctx); err != nil {
+	fmt.Fprintln(os.Stderr, "... build the manager")
+	if err := stack.BuildManager(ctx, filepath.Join("bin", "manager")); err != nil {
 		return 0, err
 	}
 	self, err := os.Executable()
@@ -79,20 +81,6 @@ func launch(ctx context.Context, dir stateDir, assets string) (int, error) {
 	}
 	go func() { _ = cmd.Wait() }() // So that it is seen to be gone when it ends while this process runs.
 	return cmd.Process.Pid, nil
-}
-
-func buildManager(ctx context.Context) error {
-	root, err := controlplane.ModuleRoot()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(os.Stderr, "... build the manager")
-	cmd := exec.CommandContext(ctx, "go", "build", "-C", root, "-o", filepath.Join("bin", "manager"), ".")
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build the manager: %w", err)
-	}
-	return nil
 }
 
 // follow shows what the supervisor pid does until the stack is ready.
