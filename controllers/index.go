@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -12,7 +13,15 @@ import (
 
 // AddIndexes adds the indexes that the controllers list by.
 func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
-	return indexer.IndexField(ctx, &corev1.Pod{}, modeldeployment.PodsByModel, func(o client.Object) []string {
-		return []string{o.GetLabels()[v1alpha1.ModelLabel]}
-	})
+	return errors.Join(
+		indexer.IndexField(ctx, &corev1.Pod{}, modeldeployment.PodsByModel, func(o client.Object) []string {
+			return []string{o.GetLabels()[v1alpha1.ModelLabel]}
+		}),
+		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, modeldeployment.ByDigest, func(o client.Object) []string {
+			return []string{o.(*v1alpha1.ModelDeployment).Spec.Model.Digest}
+		}),
+		indexer.IndexField(ctx, &v1alpha1.CapabilityAssessment{}, modeldeployment.ByDigest, func(o client.Object) []string {
+			return o.(*v1alpha1.CapabilityAssessment).Spec.Digests
+		}),
+	)
 }

@@ -27,6 +27,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&ScalingPolicy{}, &ScalingPolicyList{},
 		&Safeguard{}, &SafeguardList{},
+		&CapabilityAssessment{}, &CapabilityAssessmentList{},
+		&SafetyRoadmap{}, &SafetyRoadmapList{},
 		&ModelDeployment{}, &ModelDeploymentList{},
 		&ClearanceLedger{}, &ClearanceLedgerList{},
 	)

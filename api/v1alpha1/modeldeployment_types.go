@@ -37,6 +37,14 @@ type Model struct {
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	Digest string `json:"digest,omitempty"`
+
+	// effectiveCompute that went into the model, in operations, such as "3.2e26": training compute scaled by gains in
+	// efficiency since. Needed where the policy compares it with that of the assessed model.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?([eE]\+?[0-9]{1,2})?$`
+	EffectiveCompute string `json:"effectiveCompute,omitempty"`
 }
 
 // Audience is to whom a model is served.
@@ -88,6 +96,8 @@ const (
 	ReasonSafeguardsMissing = "SafeguardsMissing"
 	// ReasonSafeguardsUnspecified: the policy does not tell the safeguards of a level that the model needs.
 	ReasonSafeguardsUnspecified = "SafeguardsUnspecified"
+	// ReasonNotAssessed: the policy holds models of which an assessment does not rule a threshold out.
+	ReasonNotAssessed = "NotAssessed"
 	// ReasonPolicyNotFound: the namespace names a ScalingPolicy that does not exist.
 	ReasonPolicyNotFound = "PolicyNotFound"
 	// ReasonLevelUnknown: assessedLevel is not a level of the policy.
@@ -135,6 +145,43 @@ type SafeguardResult struct {
 	Remedy string `json:"remedy,omitempty"`
 
 	// validUntil is when what was found ends by itself; absent, it does not.
+	// +optional
+	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
+}
+
+// ThresholdState is what all assessments together say of one threshold.
+// +kubebuilder:validation:Enum=RuledOut;Reached;Inconclusive;Saturated;Stale;Unassessed
+type ThresholdState string
+
+const (
+	// ThresholdStale: only assessments that are too old rule it out.
+	ThresholdStale ThresholdState = "Stale"
+	// ThresholdUnassessed: no assessment speaks of it.
+	ThresholdUnassessed ThresholdState = "Unassessed"
+)
+
+// ThresholdResult is what the decision says of one capability threshold.
+type ThresholdResult struct {
+	// name of the threshold.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// state is what all assessments together say of it.
+	// +required
+	State ThresholdState `json:"state,omitempty"`
+
+	// assessment is the name of the CapabilityAssessment that decided.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Assessment string `json:"assessment,omitempty"`
+
+	// treatedAs says what follows from a state other than RuledOut.
+	// +optional
+	TreatedAs Treatment `json:"treatedAs,omitempty"`
+
+	// validUntil is when the assessment that rules it out becomes too old; absent, it does not.
 	// +optional
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
 }
@@ -220,7 +267,8 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	Policy string `json:"policy,omitempty"`
 
-	// policyDigest is the digest of the policy and its Safeguards that the verdict used.
+	// policyDigest is the digest of all that the verdict used of the policy and its Safeguards: a change of these that
+	// does not bear on the model leaves it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=71
 	PolicyDigest string `json:"policyDigest,omitempty"`
@@ -238,6 +286,18 @@ type ModelDeploymentStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	SecurityLevel string `json:"securityLevel,omitempty"`
+
+	// disputed says that more is asked of the model than it declares, and why; empty when it is not.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Disputed string `json:"disputed,omitempty"`
+
+	// thresholds tells for each capability threshold of the policy what the assessments say of it.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Thresholds []ThresholdResult `json:"thresholds,omitempty"`
 
 	// safeguardsMet counts the safeguards met and required, of those that hold the model, as "3/5".
 	// +optional

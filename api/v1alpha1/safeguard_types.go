@@ -5,7 +5,7 @@ import (
 )
 
 // SafeguardSpec is one control: what it is, and the one method by which it is verified.
-// +kubebuilder:validation:XValidation:rule="(has(self.podRule) ? 1 : 0) + (has(self.resource) ? 1 : 0) == 1",message="a Safeguard has exactly one verification method: podRule or resource"
+// +kubebuilder:validation:XValidation:rule="(has(self.podRule) ? 1 : 0) + (has(self.resource) ? 1 : 0) + (has(self.evidence) ? 1 : 0) == 1",message="a Safeguard has exactly one verification method: podRule, resource or evidence"
 type SafeguardSpec struct {
 	// title says what is safeguarded, in a few words.
 	// +required
@@ -44,6 +44,32 @@ type SafeguardSpec struct {
 	// resource verifies by what the controller sees of the objects around the pods.
 	// +optional
 	Resource *ResourceRule `json:"resource,omitempty"`
+
+	// evidence verifies by a signed in-toto statement. This version of Interlock says what statement is asked for and
+	// verifies none: such a safeguard is Unknown, and a model that needs it is held.
+	// +optional
+	Evidence *EvidenceRule `json:"evidence,omitempty"`
+}
+
+// EvidenceRule says which statement shows a safeguard that no state of a cluster can show.
+type EvidenceRule struct {
+	// predicateType of the in-toto statement, a URI.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	PredicateType string `json:"predicateType,omitempty"`
+
+	// issuer says who makes the statement, such as "red team independent of the developers".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	Issuer string `json:"issuer,omitempty"`
+
+	// maxAgeDays is how old the statement may be, in days. Absent: as old as the model.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3650
+	MaxAgeDays *int32 `json:"maxAgeDays,omitempty"`
 }
 
 // PodRule is CEL over the pod.

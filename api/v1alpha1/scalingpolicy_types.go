@@ -6,6 +6,7 @@ import (
 
 // ScalingPolicySpec is a Responsible Scaling Policy as data.
 // +kubebuilder:validation:XValidation:rule="self.levels.exists(l, l.name == self.baselineLevel)",message="baselineLevel must name one of levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.thresholds) || self.thresholds.all(t, !has(t.demands) || t.demands.all(d, self.levels.exists(l, l.name == d.level)))",message="each demand of a threshold must name one of levels"
 type ScalingPolicySpec struct {
 	// title of the framework, as people call it.
 	// +required
@@ -26,6 +27,32 @@ type ScalingPolicySpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	Levels []Level `json:"levels,omitempty"`
 
+	// thresholds of capability, each of which an assessment has to rule out unless the model is to have the safeguards
+	// that it leads to.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Thresholds []Threshold `json:"thresholds,omitempty"`
+
+	// assessment says when an assessment counts, and what a model gets for which none does. Absent: assessments count
+	// for ever, and a threshold that none rules out is taken as reached.
+	// +optional
+	Assessment *AssessmentRules `json:"assessment,omitempty"`
+
+	// signOffs lists the roles whose approval the framework asks for, for the reader; they do not hold a model.
+	// +optional
+	// +listType=map
+	// +listMapKey=role
+	// +kubebuilder:validation:MaxItems=16
+	SignOffs []SignOff `json:"signOffs,omitempty"`
+
+	// changelog says what each version of this policy changed, the newest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Changelog []ChangelogEntry `json:"changelog,omitempty"`
+
 	// baselineLevel is what is asked of every model on both axes, whatever it declares.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -40,6 +67,188 @@ type ScalingPolicySpec struct {
 	// +kubebuilder:validation:MaxLength=20
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="lease must be between 10s and 24h"
 	Lease *metav1.Duration `json:"lease,omitempty"`
+}
+
+// Threshold is a capability that asks for more safeguards.
+// +kubebuilder:validation:XValidation:rule="has(self.demands) || has(self.safeguards) || has(self.unspecified) || has(self.notRequired)",message="a threshold leads to demands or safeguards, or says that these are unspecified or not required"
+// +kubebuilder:validation:XValidation:rule="!has(self.notRequired) || (!has(self.demands) && !has(self.safeguards) && !has(self.unspecified))",message="a threshold that requires nothing has no demands, safeguards or unspecified"
+type Threshold struct {
+	// name of the threshold, such as "CBRN-3".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// domain that it belongs to, such as "Cyber operations".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=120
+	Domain string `json:"domain,omitempty"`
+
+	// definition says what a model that reached it can do.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2000
+	Definition string `json:"definition,omitempty"`
+
+	// source of the definition and of what it leads to.
+	// +required
+	Source Source `json:"source,omitzero"`
+
+	// demands are the levels that it asks for, on each axis separately.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Demands []ThresholdDemand `json:"demands,omitempty"`
+
+	// safeguards that it asks for besides levels, such as an affirmative case on misalignment.
+	// +optional
+	// +listType=map
+	// +listMapKey=safeguard
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Safeguards []Obligation `json:"safeguards,omitempty"`
+
+	// unspecified says which of the safeguards that the threshold asks for the text, or this pack, does not tell. A
+	// model that may have reached the threshold is held.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=500
+	Unspecified string `json:"unspecified,omitempty"`
+
+	// notRequired says why the threshold asks for nothing, such as one that is only watched.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=500
+	NotRequired string `json:"notRequired,omitempty"`
+}
+
+// ThresholdDemand asks for a level on one axis.
+type ThresholdDemand struct {
+	// axis of the demand.
+	// +required
+	Axis Axis `json:"axis,omitempty"`
+
+	// level that is asked for.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Level string `json:"level,omitempty"`
+
+	// force of the demand: the safeguards of the level bind no stronger than this. Default: Binding.
+	// +optional
+	// +kubebuilder:default=Binding
+	Force Force `json:"force,omitempty"`
+
+	// source says where the text asks for this.
+	// +optional
+	Source *Source `json:"source,omitempty"`
+}
+
+// Treatment is what a model gets for a threshold that no assessment rules out.
+// +kubebuilder:validation:Enum=AsReached;Hold
+type Treatment string
+
+const (
+	// TreatAsReached: the model must have what the threshold asks for, as if it had been reached (Anthropic RSP v2.2,
+	// section 3.3).
+	TreatAsReached Treatment = "AsReached"
+	// TreatHold: the model is held until it is assessed.
+	TreatHold Treatment = "Hold"
+)
+
+// AssessmentRules say when an assessment counts.
+type AssessmentRules struct {
+	// maxAgeMonths is the age in calendar months at which an assessment no longer rules anything out: one of 31 August
+	// with an age of 6 ends on the last of February, at the time of day at which it was made. Absent: never.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=120
+	MaxAgeMonths *int32 `json:"maxAgeMonths,omitempty"`
+
+	// maxComputeFactor is how many times the effective compute of the assessed model the served model may have before
+	// the assessment no longer rules anything out; at the factor itself it does not. Then both must say their effective
+	// compute. Absent: it does not matter.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MaxComputeFactor *int32 `json:"maxComputeFactor,omitempty"`
+
+	// unassessed is what a model gets for a threshold that no assessment speaks of. Default: AsReached.
+	// +optional
+	// +kubebuilder:default=AsReached
+	Unassessed Treatment `json:"unassessed,omitempty"`
+
+	// stale is what a model gets for a threshold that only assessments which are too old rule out. Default: AsReached.
+	// +optional
+	// +kubebuilder:default=AsReached
+	Stale Treatment `json:"stale,omitempty"`
+
+	// inconclusive is what a model gets for a threshold whose worst outcome is Inconclusive or Saturated. Default:
+	// AsReached.
+	// +optional
+	// +kubebuilder:default=AsReached
+	Inconclusive Treatment `json:"inconclusive,omitempty"`
+
+	// supersession says when a newer assessment puts an older one, which it names, out of force. Default: Named.
+	// +optional
+	// +kubebuilder:default=Named
+	Supersession Supersession `json:"supersession,omitempty"`
+}
+
+// Supersession says what it takes for a newer assessment to put an older one out of force.
+// +kubebuilder:validation:Enum=Named;IndependentEvaluator;Never
+type Supersession string
+
+const (
+	// SupersedeNamed: the newer one names it.
+	SupersedeNamed Supersession = "Named"
+	// SupersedeIndependentEvaluator: the newer one names it and is by an evaluator independent of the developer.
+	SupersedeIndependentEvaluator Supersession = "IndependentEvaluator"
+	// SupersedeNever: the most severe outcome counts for ever.
+	SupersedeNever Supersession = "Never"
+)
+
+// SignOff is an approval that the framework asks for.
+type SignOff struct {
+	// role of who approves or is told, such as "Responsible Scaling Officer".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=120
+	Role string `json:"role,omitempty"`
+
+	// purpose says what the role approves, or is told of, and when.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=500
+	Purpose string `json:"purpose,omitempty"`
+
+	// source says where the text asks for this.
+	// +optional
+	Source *Source `json:"source,omitempty"`
+}
+
+// ChangelogEntry says what a version of the policy changed.
+type ChangelogEntry struct {
+	// version of the text or of this policy.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=50
+	Version string `json:"version,omitempty"`
+
+	// date of the version, as "2026-05-14".
+	// +required
+	// +kubebuilder:validation:MinLength=10
+	// +kubebuilder:validation:MaxLength=10
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`
+	Date string `json:"date,omitempty"`
+
+	// summary of what changed.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2000
+	Summary string `json:"summary,omitempty"`
 }
 
 // Level is one AI Safety Level, or the like of another framework.
@@ -104,6 +313,13 @@ type Obligation struct {
 	// +optional
 	// +kubebuilder:default=Binding
 	Force Force `json:"force,omitempty"`
+
+	// audiences for which this is asked. Absent: all. A model that says nothing of its audience has the widest.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	Audiences []Audience `json:"audiences,omitempty"`
 
 	// minimumStrength is the weakest proof that counts. Absent: any.
 	// +optional

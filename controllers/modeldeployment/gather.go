@@ -24,7 +24,9 @@ import (
 type gathered struct {
 	model     *v1alpha1.ModelDeployment
 	enrolment []enrolment
-	pods      []*corev1.Pod
+	// assessments of the model's weights.
+	assessments []v1alpha1.CapabilityAssessment
+	pods        []*corev1.Pod
 	around    safeguard.Surroundings
 	// compiled Safeguards by name, and for those that cannot be used, why.
 	compiled map[string]*safeguard.Compiled
@@ -51,6 +53,11 @@ func (r *Reconciler) gather(ctx context.Context, md *v1alpha1.ModelDeployment) (
 	if err := r.enrolments(ctx, g, safeguards.Items); err != nil {
 		return nil, err
 	}
+	assessments := &v1alpha1.CapabilityAssessmentList{}
+	if err := r.Client.List(ctx, assessments, client.MatchingFields{ByDigest: md.Spec.Model.Digest}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list CapabilityAssessments: %w", err)
+	}
+	g.assessments = assessments.Items
 	pods := &corev1.PodList{}
 	if err := r.Client.List(ctx, pods, client.InNamespace(md.Namespace), client.MatchingFields{PodsByModel: md.Name},
 		client.UnsafeDisableDeepCopy); err != nil {
@@ -114,12 +121,10 @@ func (r *Reconciler) enrolments(ctx context.Context, g *gathered, safeguards []v
 func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 	judgements := make([]verdicts.Judgement, 0, len(g.enrolment))
 	for _, e := range g.enrolment {
-		findings := map[string]decision.Finding{}
-		if e.policy != nil {
-			findings = g.inspect(e)
-		}
-		v := decision.Decide(decision.Input{
-			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Findings: findings, AdmittedPods: len(g.admitted())})
+		in := decision.Input{
+			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, AdmittedPods: len(g.admitted())}
+		in.Findings = g.inspect(e.label, in)
+		v := decision.Decide(in)
 		judgements = append(judgements, verdicts.Judgement{
 			Label: e.label, Policy: e.policyName, PolicyDigest: e.digest, Verdict: v, Advice: g.advice(e.policyName, v)})
 	}
@@ -127,9 +132,9 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 }
 
 // inspect judges the pods by the Safeguards that a policy asks for.
-func (g *gathered) inspect(e enrolment) map[string]decision.Finding {
+func (g *gathered) inspect(label string, in decision.Input) map[string]decision.Finding {
 	var usable []*safeguard.Compiled
-	required := decision.Required(e.policy, g.model)
+	required := decision.Required(in)
 	for _, name := range required {
 		if compiled, ok := g.compiled[name]; ok {
 			usable = append(usable, compiled)
@@ -143,7 +148,7 @@ func (g *gathered) inspect(e enrolment) map[string]decision.Finding {
 				State: v1alpha1.SafeguardUnknown, Message: "the Safeguard cannot be used: " + why, Remedy: "have the Safeguard corrected"}
 		}
 	}
-	if e.label == v1alpha1.EnforceLabel {
+	if label == v1alpha1.EnforceLabel {
 		g.inspection = inspection
 	}
 	return inspection.Findings

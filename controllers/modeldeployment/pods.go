@@ -57,7 +57,8 @@ func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, 
 	if have := g.model.Status.Shortfall; have != nil && !have.Since.IsZero() && have.Since.Time.Before(now) {
 		since = have.Since
 	}
-	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), enforced.Verdict.DeploymentLevel, since.Time, now)
+	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), since.Time, now,
+		enforced.Verdict.DeploymentLevel, enforced.Verdict.SecurityLevel)
 	eviction, err := workload.Evict(ctx, r.Client, g.admitted(), measures)
 
 	shortfall := &v1alpha1.Shortfall{Since: since, Step: measures.Step(), Blocked: bounded(eviction.Blocked)}

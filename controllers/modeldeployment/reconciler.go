@@ -20,8 +20,12 @@ import (
 	"github.com/interlock-dev/interlock/internal/safeguard"
 )
 
-// PodsByModel is the index of pods by the model that they name.
-const PodsByModel = "model"
+const (
+	// PodsByModel is the index of pods by the model that they name.
+	PodsByModel = "model"
+	// ByDigest is the index of CapabilityAssessments and ModelDeployments by the weights that they are about.
+	ByDigest = "digest"
+)
 
 // FieldManager owns the status of ModelDeployments and the removal of gates.
 const FieldManager = "interlock-modeldeployment"
@@ -40,7 +44,7 @@ type Reconciler struct {
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments,verbs=get;list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments/status,verbs=get;patch;update
-// +kubebuilder:rbac:groups=interlock.dev,resources=scalingpolicies;safeguards;clearanceledgers,verbs=get;list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=scalingpolicies;safeguards;clearanceledgers;capabilityassessments,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create

@@ -52,7 +52,7 @@ func (r *report) enforce(j verdicts.Judgement) {
 	s := &r.status
 	s.Policy, s.PolicyDigest, s.Verdict = j.Policy, j.PolicyDigest, v.Outcome
 	s.DeploymentLevel, s.SecurityLevel, s.SafeguardsMet = v.DeploymentLevel, v.SecurityLevel, v.SafeguardsMet()
-	s.Safeguards = boundedResults(v)
+	s.Disputed, s.Thresholds, s.Safeguards = bounded(v.Disputed), v.Thresholds, boundedResults(v)
 	ready := metav1.ConditionFalse
 	if v.Cleared() {
 		ready = metav1.ConditionTrue

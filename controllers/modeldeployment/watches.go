@@ -33,6 +33,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
+		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
 		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
 		Complete(r)
 }
@@ -64,6 +65,16 @@ func (r *Reconciler) modelsOfNamespace(ctx context.Context, ns client.Object) []
 
 func (r *Reconciler) allModels(ctx context.Context, _ client.Object) []reconcile.Request {
 	return r.models(ctx)
+}
+
+func (r *Reconciler) modelsAssessed(ctx context.Context, o client.Object) []reconcile.Request {
+	var all []reconcile.Request
+	if a, ok := o.(*v1alpha1.CapabilityAssessment); ok {
+		for _, digest := range a.Spec.Digests {
+			all = append(all, r.models(ctx, client.MatchingFields{ByDigest: digest})...)
+		}
+	}
+	return all
 }
 
 func (r *Reconciler) models(ctx context.Context, opts ...client.ListOption) []reconcile.Request {

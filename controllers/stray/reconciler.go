@@ -64,7 +64,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{RequeueAfter: recount}, client.IgnoreNotFound(err)
 	}
 	now := r.Clock.Now()
-	measures := decision.OnShortfall(policy, policy.Spec.BaselineLevel, ledger.CreationTimestamp.Time, now)
+	measures := decision.OnShortfall(policy, ledger.CreationTimestamp.Time, now)
 	r.Events.Eventf(ledger, nil, corev1.EventTypeWarning, "StrayPods", "Inventory",
 		"%d pods that ran before enrolment, such as %s, name no model in the label %s; policy %s evicts them by the steps of %s",
 		len(strays), strays[0].Name, v1alpha1.ModelLabel, policy.Name, policy.Spec.BaselineLevel)

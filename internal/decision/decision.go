@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
@@ -32,6 +34,8 @@ type Input struct {
 	Policy *v1alpha1.ScalingPolicy
 	// Model is what was declared.
 	Model *v1alpha1.ModelDeployment
+	// Assessments of the model; those of other weights are ignored.
+	Assessments []v1alpha1.CapabilityAssessment
 	// Findings hold what was found of each Safeguard, by its name. What is not here is unknown.
 	Findings map[string]Finding
 	// AdmittedPods counts the living pods of the model that are past the gate.
@@ -59,6 +63,10 @@ type Verdict struct {
 	Message string
 	// DeploymentLevel and SecurityLevel are the levels required on each axis.
 	DeploymentLevel, SecurityLevel string
+	// Disputed says that more is asked than the model declares, and why.
+	Disputed string
+	// Thresholds of the policy, and what the assessments say of each.
+	Thresholds []v1alpha1.ThresholdResult
 	// Safeguards are those required, by name.
 	Safeguards []v1alpha1.SafeguardResult
 	// Met and Required count the safeguards that hold the model.
@@ -94,14 +102,17 @@ func decide(in Input) Verdict {
 		return held(v1alpha1.ReasonPolicyNotFound, fmt.Sprintf(
 			"ScalingPolicy %q does not exist; create it, or have the namespace's labels changed", in.PolicyName))
 	}
-	req, err := require(in.Policy, in.Model)
+	req, err := require(in)
 	if err != nil {
 		return held(v1alpha1.ReasonLevelUnknown, err.Error())
 	}
-	v := Verdict{DeploymentLevel: req.deployment, SecurityLevel: req.security}
+	v := Verdict{DeploymentLevel: req.deployment, SecurityLevel: req.security, Disputed: req.disputed}
 	v.judge(in, req)
 
-	switch {
+	switch notAssessed := v.weigh(req.thresholds); {
+	case len(notAssessed) > 0:
+		v.hold(v1alpha1.ReasonNotAssessed, fmt.Sprintf("policy %s holds models for which no assessment rules out %s",
+			in.PolicyName, strings.Join(notAssessed, ", ")))
 	case len(req.unspecified) > 0:
 		v.hold(v1alpha1.ReasonSafeguardsUnspecified, strings.Join(req.unspecified, "; "))
 	case v.Required == 0:
@@ -110,14 +121,45 @@ func decide(in Input) Verdict {
 	case v.Met < v.Required:
 		v.hold(v1alpha1.ReasonSafeguardsMissing, missing(v))
 	default:
-		v.clear(in)
+		v.clear(in, req.thresholds)
 	}
+	v.await(in)
 	return v
 }
 
-// Required names the Safeguards that a policy asks of a model, whatever their force; nil when that cannot be told.
-func Required(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) []string {
-	req, err := require(policy, model)
+// weigh notes what the assessments say of each threshold, and returns those for which the policy holds the model.
+func (v *Verdict) weigh(thresholds []threshold) (notAssessed []string) {
+	for _, t := range thresholds {
+		r := v1alpha1.ThresholdResult{
+			Name: t.definition.Name, State: t.state, Assessment: t.assessment, TreatedAs: t.treatment}
+		if !t.validUntil.IsZero() {
+			r.ValidUntil = timestamp(t.validUntil)
+			v.Revisit = sooner(v.Revisit, t.validUntil)
+		}
+		v.Thresholds = append(v.Thresholds, r)
+		if t.holds() {
+			notAssessed = append(notAssessed, t.why())
+		}
+	}
+	return notAssessed
+}
+
+// await looks again when an assessment that is dated in the future comes to count.
+func (v *Verdict) await(in Input) {
+	for i := range in.Assessments {
+		if at := in.Assessments[i].Spec.AssessedAt.Time; in.Now.Before(at) {
+			v.Revisit = sooner(v.Revisit, at)
+		}
+	}
+}
+
+// Required names the Safeguards that are asked of a model, whatever their force; nil when that cannot be told. Findings
+// are not looked at.
+func Required(in Input) []string {
+	if in.Policy == nil {
+		return nil
+	}
+	req, err := require(in)
 	if err != nil {
 		return nil
 	}
@@ -149,12 +191,17 @@ func Digest(policy *v1alpha1.ScalingPolicy, safeguards []v1alpha1.Safeguard) str
 // Named lists the Safeguards that a policy names at any level, sorted.
 func Named(policy *v1alpha1.ScalingPolicy) []string {
 	var names []string
-	for _, l := range policy.Spec.Levels {
-		for _, s := range []v1alpha1.Standard{l.Deployment, l.Security} {
-			for _, o := range s.Safeguards {
-				names = append(names, o.Safeguard)
-			}
+	add := func(obligations []v1alpha1.Obligation) {
+		for _, o := range obligations {
+			names = append(names, o.Safeguard)
 		}
+	}
+	for _, l := range policy.Spec.Levels {
+		add(l.Deployment.Safeguards)
+		add(l.Security.Safeguards)
+	}
+	for i := range policy.Spec.Thresholds {
+		add(policy.Spec.Thresholds[i].Safeguards)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -183,17 +230,21 @@ func (v *Verdict) judge(in Input, req requirement) {
 }
 
 // clear ends the clearance at the nearest expiry of anything that it rests on.
-func (v *Verdict) clear(in Input) {
+func (v *Verdict) clear(in Input, thresholds []threshold) {
 	v.Outcome, v.Reason = v1alpha1.OutcomeCleared, v1alpha1.ReasonCleared
 	v.Message = fmt.Sprintf("all %d safeguards are in place", v.Required)
-	v.ValidUntil, v.Revisit = LeaseEnd(in.Policy, in.Now)
+	end, renew := LeaseEnd(in.Policy, in.Now)
+	v.ValidUntil, v.Revisit = end, sooner(v.Revisit, renew)
+	for _, t := range thresholds {
+		v.ValidUntil = sooner(v.ValidUntil, t.validUntil)
+	}
 	for _, r := range v.Safeguards {
 		if r.ValidUntil == nil || r.State != v1alpha1.SafeguardSatisfied {
 			continue
 		}
-		v.Revisit = earliest(v.Revisit, r.ValidUntil.Time)
+		v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
 		if holds(r.Force) {
-			v.ValidUntil = earliest(v.ValidUntil, r.ValidUntil.Time)
+			v.ValidUntil = sooner(v.ValidUntil, r.ValidUntil.Time)
 		}
 	}
 }
@@ -268,11 +319,28 @@ var strengths = []v1alpha1.Strength{
 // rank orders strengths from the weakest; an unknown one is weaker than all.
 func rank(s v1alpha1.Strength) int { return slices.Index(strengths, s) }
 
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
+// sooner gives the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a
+}
+
+// timestamp gives the second in which t lies, since the API keeps no fractions: an expiry is never shown later than it is.
+func timestamp(t time.Time) *metav1.Time {
+	return &metav1.Time{Time: t.UTC().Truncate(time.Second)}
+}
+
+// Rules names the Safeguards that hold the model.
+func (v Verdict) Rules() []string {
+	var names []string
+	for _, r := range v.Safeguards {
+		if holds(r.Force) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }
 
 func byName(a, b obligation) int { return cmp.Compare(a.safeguard, b.safeguard) }

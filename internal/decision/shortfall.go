@@ -26,16 +26,16 @@ func (m Measures) Step() v1alpha1.ShortfallAction {
 	return ""
 }
 
-// OnShortfall gives the measures of the policy against pods at a level, for a shortfall that began at since. Pods at a
-// level that the policy does not know get the measures of the baseline.
-func OnShortfall(policy *v1alpha1.ScalingPolicy, levelName string, since, now time.Time) Measures {
+// OnShortfall gives the measures of the policy against pods at the highest of some levels, for a shortfall that began at
+// since. Levels that the policy does not know count as the baseline.
+func OnShortfall(policy *v1alpha1.ScalingPolicy, since, now time.Time, levels ...string) Measures {
 	var m Measures
 	if policy == nil {
 		return m
 	}
-	i := level(policy, levelName)
-	if i < 0 {
-		i = level(policy, policy.Spec.BaselineLevel)
+	i := level(policy, policy.Spec.BaselineLevel)
+	for _, name := range levels {
+		i = max(i, level(policy, name))
 	}
 	if i < 0 {
 		return m

@@ -33,6 +33,8 @@ type Compiled struct {
 	Name     string
 	Remedy   string
 	Strength v1alpha1.Strength
+	// unknown says why the method finds out nothing, if it does not.
+	unknown string
 	// needsNoPod says that the method tells something where there is no pod yet.
 	needsNoPod bool
 	// judge says what is wrong with a pod, each in a line; nothing when nothing is.
@@ -114,6 +116,11 @@ func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
 		compiled.judge = func(pod *corev1.Pod, around Surroundings) []string {
 			return egress.Judge(pod, frozenLabels(pod), around.NetworkPolicies, rule)
 		}
+	case sg.Spec.Evidence != nil:
+		compiled.Strength = v1alpha1.StrengthAttested
+		compiled.unknown = fmt.Sprintf("needs a statement %s signed by %s, which this version of Interlock cannot verify",
+			sg.Spec.Evidence.PredicateType, sg.Spec.Evidence.Issuer)
+		compiled.judge = func(*corev1.Pod, Surroundings) []string { return nil }
 	default:
 		return nil, fmt.Errorf("spec: no verification method that this version of Interlock knows")
 	}
