@@ -27,7 +27,7 @@ type gathered struct {
 	// assessments of the model's weights.
 	assessments []v1alpha1.CapabilityAssessment
 	pods        []*corev1.Pod
-	around    safeguard.Surroundings
+	around      safeguard.Surroundings
 	// compiled Safeguards by name, and for those that cannot be used, why.
 	compiled map[string]*safeguard.Compiled
 	unusable map[string]string

@@ -20,7 +20,9 @@ type threshold struct {
 	validUntil time.Time
 }
 
-func (t threshold) ruledOut() bool  { return t.state == v1alpha1.ThresholdState(v1alpha1.AssessmentRuledOut) }
+func (t threshold) ruledOut() bool {
+	return t.state == v1alpha1.ThresholdState(v1alpha1.AssessmentRuledOut)
+}
 func (t threshold) asReached() bool { return !t.ruledOut() && t.treatment != v1alpha1.TreatHold }
 func (t threshold) holds() bool     { return !t.ruledOut() && t.treatment == v1alpha1.TreatHold }
 func (t threshold) why() string     { return fmt.Sprintf("%s %s", t.definition.Name, t.state) }
