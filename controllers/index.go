@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 )
 
@@ -17,11 +18,14 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		indexer.IndexField(ctx, &corev1.Pod{}, modeldeployment.PodsByModel, func(o client.Object) []string {
 			return []string{o.GetLabels()[v1alpha1.ModelLabel]}
 		}),
-		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, modeldeployment.ByDigest, func(o client.Object) []string {
+		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, assessment.ByDigest, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.ModelDeployment).Spec.Model.Digest}
 		}),
-		indexer.IndexField(ctx, &v1alpha1.CapabilityAssessment{}, modeldeployment.ByDigest, func(o client.Object) []string {
+		indexer.IndexField(ctx, &v1alpha1.CapabilityAssessment{}, assessment.ByDigest, func(o client.Object) []string {
 			return o.(*v1alpha1.CapabilityAssessment).Spec.Digests
+		}),
+		indexer.IndexField(ctx, &v1alpha1.CapabilityAssessment{}, assessment.BySuperseded, func(o client.Object) []string {
+			return o.(*v1alpha1.CapabilityAssessment).Spec.Supersedes
 		}),
 	)
 }

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	admissionctrl "github.com/interlock-dev/interlock/controllers/admission"
+	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/stray"
@@ -34,6 +35,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) 
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		&admissionctrl.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Install: install, Events: recorder},
 		&modeldeployment.Reconciler{Client: mgr.GetClient(), Board: board, Compiler: compiler, Clock: clock.RealClock{}, Events: recorder},
+		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},
 		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: recorder},
 	} {

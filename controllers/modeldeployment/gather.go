@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
@@ -54,7 +55,7 @@ func (r *Reconciler) gather(ctx context.Context, md *v1alpha1.ModelDeployment) (
 		return nil, err
 	}
 	assessments := &v1alpha1.CapabilityAssessmentList{}
-	if err := r.Client.List(ctx, assessments, client.MatchingFields{ByDigest: md.Spec.Model.Digest}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.Client.List(ctx, assessments, client.MatchingFields{assessment.ByDigest: md.Spec.Model.Digest}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list CapabilityAssessments: %w", err)
 	}
 	g.assessments = assessments.Items

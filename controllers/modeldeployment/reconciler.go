@@ -20,12 +20,8 @@ import (
 	"github.com/interlock-dev/interlock/internal/safeguard"
 )
 
-const (
-	// PodsByModel is the index of pods by the model that they name.
-	PodsByModel = "model"
-	// ByDigest is the index of CapabilityAssessments and ModelDeployments by the weights that they are about.
-	ByDigest = "digest"
-)
+// PodsByModel is the index of pods by the model that they name.
+const PodsByModel = "model"
 
 // FieldManager owns the status of ModelDeployments and the removal of gates.
 const FieldManager = "interlock-modeldeployment"

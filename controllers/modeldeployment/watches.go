@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/internal/admission"
 )
 
@@ -71,7 +72,7 @@ func (r *Reconciler) modelsAssessed(ctx context.Context, o client.Object) []reco
 	var all []reconcile.Request
 	if a, ok := o.(*v1alpha1.CapabilityAssessment); ok {
 		for _, digest := range a.Spec.Digests {
-			all = append(all, r.models(ctx, client.MatchingFields{ByDigest: digest})...)
+			all = append(all, r.models(ctx, client.MatchingFields{assessment.ByDigest: digest})...)
 		}
 	}
 	return all
