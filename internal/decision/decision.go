@@ -111,7 +111,7 @@ func decide(in Input) Verdict {
 
 	switch notAssessed := v.weigh(req.thresholds); {
 	case len(notAssessed) > 0:
-		v.hold(v1alpha1.ReasonNotAssessed, fmt.Sprintf("policy %s holds models for which no assessment rules out %s",
+		v.hold(v1alpha1.ReasonNotAssessed, fmt.Sprintf("policy %s holds the model until assessments settle %s; file a CapabilityAssessment",
 			in.PolicyName, strings.Join(notAssessed, ", ")))
 	case len(req.unspecified) > 0:
 		v.hold(v1alpha1.ReasonSafeguardsUnspecified, strings.Join(req.unspecified, "; "))
@@ -129,16 +129,20 @@ func decide(in Input) Verdict {
 
 // weigh notes what the assessments say of each threshold, and returns those for which the policy holds the model.
 func (v *Verdict) weigh(thresholds []threshold) (notAssessed []string) {
-	for _, t := range thresholds {
-		r := v1alpha1.ThresholdResult{
-			Name: t.definition.Name, State: t.state, Assessment: t.assessment, TreatedAs: t.treatment}
-		if !t.validUntil.IsZero() {
-			r.ValidUntil = timestamp(t.validUntil)
-			v.Revisit = sooner(v.Revisit, t.validUntil)
+	v.Thresholds = make([]v1alpha1.ThresholdResult, 0, len(thresholds))
+	for i := range thresholds {
+		t := &thresholds[i]
+		r := v1alpha1.ThresholdResult{Name: t.definition.Name, State: t.state(), TreatedAs: t.treatment}
+		if t.by != nil {
+			r.Assessment = t.by.Name
+		}
+		if end := t.validUntil(); !end.IsZero() {
+			r.ValidUntil = &metav1.Time{Time: end}
+			v.Revisit = sooner(v.Revisit, end)
 		}
 		v.Thresholds = append(v.Thresholds, r)
 		if t.holds() {
-			notAssessed = append(notAssessed, t.why())
+			notAssessed = append(notAssessed, fmt.Sprintf("%s (%s)", t.definition.Name, t.state()))
 		}
 	}
 	return notAssessed
@@ -147,8 +151,8 @@ func (v *Verdict) weigh(thresholds []threshold) (notAssessed []string) {
 // await looks again when an assessment that is dated in the future comes to count.
 func (v *Verdict) await(in Input) {
 	for i := range in.Assessments {
-		if at := in.Assessments[i].Spec.AssessedAt.Time; in.Now.Before(at) {
-			v.Revisit = sooner(v.Revisit, at)
+		if a := &in.Assessments[i]; in.Now.Before(a.Spec.AssessedAt.Time) && in.concerns(a) {
+			v.Revisit = sooner(v.Revisit, a.Spec.AssessedAt.UTC())
 		}
 	}
 }
@@ -156,9 +160,6 @@ func (v *Verdict) await(in Input) {
 // Required names the Safeguards that are asked of a model, whatever their force; nil when that cannot be told. Findings
 // are not looked at.
 func Required(in Input) []string {
-	if in.Policy == nil {
-		return nil
-	}
 	req, err := require(in)
 	if err != nil {
 		return nil
@@ -215,17 +216,21 @@ func (v *Verdict) hold(reason, message string) {
 	v.Outcome, v.Reason, v.Message = v1alpha1.OutcomeHeld, reason, message
 }
 
-// judge sets what was found of each required safeguard.
+// judge sets what was found of each required safeguard, and when the first of that ends by itself.
 func (v *Verdict) judge(in Input, req requirement) {
-	for _, o := range req.obligations {
-		r := result(in, o)
-		if holds(o.force) {
+	v.Safeguards = make([]v1alpha1.SafeguardResult, len(req.obligations))
+	for i := range req.obligations {
+		r := &v.Safeguards[i]
+		*r = result(in, &req.obligations[i])
+		if r.ValidUntil != nil && in.Now.Before(r.ValidUntil.Time) {
+			v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
+		}
+		if holds(r.Force) {
 			v.Required++
 			if r.State == v1alpha1.SafeguardSatisfied {
 				v.Met++
 			}
 		}
-		v.Safeguards = append(v.Safeguards, r)
 	}
 }
 
@@ -235,34 +240,33 @@ func (v *Verdict) clear(in Input, thresholds []threshold) {
 	v.Message = fmt.Sprintf("all %d safeguards are in place", v.Required)
 	end, renew := LeaseEnd(in.Policy, in.Now)
 	v.ValidUntil, v.Revisit = end, sooner(v.Revisit, renew)
-	for _, t := range thresholds {
-		v.ValidUntil = sooner(v.ValidUntil, t.validUntil)
+	for i := range thresholds {
+		v.ValidUntil = sooner(v.ValidUntil, thresholds[i].validUntil())
 	}
-	for _, r := range v.Safeguards {
-		if r.ValidUntil == nil || r.State != v1alpha1.SafeguardSatisfied {
-			continue
-		}
-		v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
-		if holds(r.Force) {
+	for i := range v.Safeguards {
+		if r := &v.Safeguards[i]; r.ValidUntil != nil && holds(r.Force) {
 			v.ValidUntil = sooner(v.ValidUntil, r.ValidUntil.Time)
 		}
 	}
 }
 
+// shortestLease is the least that a grid of whole seconds can tell into halves.
+const shortestLease = 2 * time.Second
+
 // LeaseEnd gives the end of a clearance that is decided now, and when to renew it. Ends lie on a grid of half leases, so
 // that a clearance lasts between a half and a whole lease, a verdict does not change from one moment to the next, and
-// all models under a policy share few ends.
+// all models under a policy share few ends. A lease that is too short to keep lasts as short as can be.
 func LeaseEnd(policy *v1alpha1.ScalingPolicy, now time.Time) (end, renew time.Time) {
 	lease := DefaultLease
-	if policy.Spec.Lease != nil && policy.Spec.Lease.Duration >= 2*time.Second {
-		lease = policy.Spec.Lease.Duration
+	if policy.Spec.Lease != nil {
+		lease = max(policy.Spec.Lease.Duration, shortestLease)
 	}
 	half := (lease / 2).Truncate(time.Second)
 	slot := now.UTC().Truncate(half)
 	return slot.Add(2 * half), slot.Add(half)
 }
 
-func result(in Input, o obligation) v1alpha1.SafeguardResult {
+func result(in Input, o *obligation) v1alpha1.SafeguardResult {
 	f, ok := in.Findings[o.safeguard]
 	if !ok {
 		f = Finding{Message: fmt.Sprintf("Safeguard %q does not exist or was not looked at", o.safeguard),
@@ -270,19 +274,16 @@ func result(in Input, o obligation) v1alpha1.SafeguardResult {
 	}
 	r := v1alpha1.SafeguardResult{
 		Name: o.safeguard, RequiredBy: o.requiredBy, Force: o.force,
-		State: f.State, Strength: f.Strength, Message: f.Message, Remedy: f.Remedy,
-	}
-	if !f.ValidUntil.IsZero() {
-		r.ValidUntil = timestamp(f.ValidUntil)
+		State: f.State, Strength: f.Strength, Message: f.Message, Remedy: f.Remedy, ValidUntil: f.ends(),
 	}
 	switch {
-	case f.State == "":
-		r.State = v1alpha1.SafeguardUnknown
+	case f.State == v1alpha1.SafeguardMissing || f.State == v1alpha1.SafeguardExpired:
 	case f.State != v1alpha1.SafeguardSatisfied:
+		r.State = v1alpha1.SafeguardUnknown
 	case r.ValidUntil != nil && !in.Now.Before(r.ValidUntil.Time):
 		r.State = v1alpha1.SafeguardExpired
-		r.Message = fmt.Sprintf("ended at %s: %s", r.ValidUntil.UTC().Format(time.RFC3339), f.Message)
-	case rank(f.Strength) < rank(o.minimumStrength):
+		r.Message = fmt.Sprintf("ended at %s: %s", r.ValidUntil.Format(time.RFC3339), f.Message)
+	case rank(f.Strength) < demanded(o.minimumStrength):
 		r.State = v1alpha1.SafeguardMissing
 		r.Message = fmt.Sprintf("shown as %s, but the policy asks for %s: %s", f.Strength, o.minimumStrength, f.Message)
 	default:
@@ -316,8 +317,25 @@ var strengths = []v1alpha1.Strength{
 	v1alpha1.StrengthDeclared, v1alpha1.StrengthAttested, v1alpha1.StrengthObserved, v1alpha1.StrengthEnforced,
 }
 
-// rank orders strengths from the weakest; an unknown one is weaker than all.
+// rank orders proofs from the weakest; an unknown one is weaker than all.
 func rank(s v1alpha1.Strength) int { return slices.Index(strengths, s) }
+
+// demanded orders what a policy asks for, in the ranks of proofs: nothing is met by any, and by none what is unknown.
+func demanded(s v1alpha1.Strength) int {
+	if i := rank(s); i >= 0 || s == "" {
+		return i
+	}
+	return len(strengths)
+}
+
+// ends gives the second in which a satisfied finding ends by itself, since the API keeps no fractions: an expiry is
+// never shown later than it is. Nil, it does not.
+func (f Finding) ends() *metav1.Time {
+	if f.ValidUntil.IsZero() {
+		return nil
+	}
+	return &metav1.Time{Time: f.ValidUntil.UTC().Truncate(time.Second)}
+}
 
 // sooner gives the earlier of two times, of which zero is never.
 func sooner(a, b time.Time) time.Time {
@@ -325,11 +343,6 @@ func sooner(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// timestamp gives the second in which t lies, since the API keeps no fractions: an expiry is never shown later than it is.
-func timestamp(t time.Time) *metav1.Time {
-	return &metav1.Time{Time: t.UTC().Truncate(time.Second)}
 }
 
 // Rules names the Safeguards that hold the model.
@@ -342,5 +355,3 @@ func (v Verdict) Rules() []string {
 	}
 	return names
 }
-
-func byName(a, b obligation) int { return cmp.Compare(a.safeguard, b.safeguard) }
