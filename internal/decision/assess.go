@@ -87,7 +87,7 @@ func assess(in Input) []threshold {
 		}
 		t.treatment = treatments[t.severity]
 		if t.asks() {
-			t.why = t.definition.Name + " " + string(t.state())
+			t.why = OneLine(t.definition.Name, maxReason/2) + " " + string(t.state())
 		}
 	}
 	return thresholds

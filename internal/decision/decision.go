@@ -160,13 +160,24 @@ func (v *Verdict) await(in Input) {
 // Required names the Safeguards that are asked of a model, whatever their force; nil when that cannot be told. Findings
 // are not looked at.
 func Required(in Input) []string {
+	return askedOf(in, func(v1alpha1.Force) bool { return true })
+}
+
+// Reported names those of them that do not hold the model.
+func Reported(in Input) []string {
+	return askedOf(in, func(f v1alpha1.Force) bool { return !holds(f) })
+}
+
+func askedOf(in Input, which func(v1alpha1.Force) bool) []string {
 	req, err := require(in)
 	if err != nil {
 		return nil
 	}
 	names := make([]string, 0, len(req.obligations))
-	for _, o := range req.obligations {
-		names = append(names, o.safeguard)
+	for i := range req.obligations {
+		if which(req.obligations[i].force) {
+			names = append(names, req.obligations[i].safeguard)
+		}
 	}
 	return names
 }
@@ -209,11 +220,13 @@ func Named(policy *v1alpha1.ScalingPolicy) []string {
 }
 
 func held(reason, message string) Verdict {
-	return Verdict{Outcome: v1alpha1.OutcomeHeld, Reason: reason, Message: message}
+	var v Verdict
+	v.hold(reason, message)
+	return v
 }
 
 func (v *Verdict) hold(reason, message string) {
-	v.Outcome, v.Reason, v.Message = v1alpha1.OutcomeHeld, reason, message
+	v.Outcome, v.Reason, v.Message = v1alpha1.OutcomeHeld, reason, OneLine(message, maxMessage)
 }
 
 // judge sets what was found of each required safeguard, and when the first of that ends by itself.
@@ -289,6 +302,7 @@ func result(in Input, o *obligation) v1alpha1.SafeguardResult {
 	default:
 		r.Remedy = ""
 	}
+	r.Message, r.Remedy = OneLine(r.Message, maxMessage), OneLine(r.Remedy, maxRemedy)
 	return r
 }
 

@@ -189,7 +189,7 @@ func reason(name string, axis v1alpha1.Axis, level int, demands []demand) string
 			break
 		}
 	}
-	return bounded(string(append(text, ')')), maxReason)
+	return OneLine(string(append(text, ')')), maxReason)
 }
 
 // ask notes obligations to the model's audience.
@@ -269,7 +269,7 @@ func disputed(policy *v1alpha1.ScalingPolicy, declared int, demands []demand) st
 		b.WriteString(policy.Spec.Levels[d.level].Name + " " + string(d.axis))
 		last = d.why
 	}
-	return b.String()
+	return OneLine(b.String(), maxMessage)
 }
 
 // audienceOf gives the widest audience where a model names none that is known.
@@ -323,11 +323,4 @@ func levelNames(policy *v1alpha1.ScalingPolicy) []string {
 		names = append(names, policy.Spec.Levels[i].Name)
 	}
 	return names
-}
-
-func bounded(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most-3], "") + "..."
 }

@@ -300,3 +300,14 @@ func TestReasonsFitTheAPI(t *testing.T) {
 		t.Errorf("the first reason is %q, want one that begins with %s", by[0], want)
 	}
 }
+
+// TestNamesOfThresholdsStayOnOneLine holds that a name which the API lets through cannot put lines or a terminal's escape
+// sequences into what is told.
+func TestNamesOfThresholdsStayOnOneLine(t *testing.T) {
+	in := assessed(framework(v1alpha1.AssessmentRules{}, "CBRN\n3\x1b[31m"))
+	v := decision.Decide(in)
+	want := []string{"declared ASL-2, but CBRN 3[31m Unassessed asks for ASL-3 Security", "ASL-3 Security (CBRN 3[31m Unassessed)"}
+	if diff := cmp.Diff(want, []string{v.Disputed, v.Safeguards[0].RequiredBy[0]}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
