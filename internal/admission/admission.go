@@ -27,6 +27,7 @@ const (
 	HoldPolicy      = "interlock-hold"
 	AdmitPolicy     = "interlock-admit"
 	GuardPolicy     = "interlock-guard"
+	IdentityPolicy  = "interlock-identity"
 	LedgerPolicy    = "interlock-ledgers"
 	EnrolmentPolicy = "interlock-enrolment"
 	NoticePolicy    = "interlock-notice"
@@ -74,6 +75,7 @@ func Policies(install Install, rules []Rule) []Object {
 		hold(), holdBinding(enrolled),
 		admit(rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
 		guard(install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
+		identity(enrolled), binding(IdentityPolicy, IdentityPolicy, admissionv1.Deny, enrolled, nil),
 		ledgers(install), binding(LedgerPolicy, LedgerPolicy, admissionv1.Deny, selector(), nil),
 		enrolment(install), binding(EnrolmentPolicy, EnrolmentPolicy, admissionv1.Deny, selector(), nil),
 		notice(NoticePolicy, rules, v1alpha1.EnforceLabel, v1alpha1.WarnLabel),

@@ -40,8 +40,7 @@ func guard(install Install, rules []Rule) Object {
 	const held = "variables.held"
 	variables := append(podVariables(), admissionv1.Variable{Name: "held", Expression: gated})
 	validations := []admissionv1.Validation{
-		deny(modelOf+" == "+oldModelOf,
-			fmt.Sprintf("the label %s cannot change once the pod exists; delete the pod and create it anew", v1alpha1.ModelLabel), ""),
+		deny("!("+relabelled+")", frozenMessage, ""),
 		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
 			fmt.Sprintf("only Interlock takes the scheduling gate %s away, once the model is cleared", v1alpha1.ClearanceGate), ""),
 		namesModel(held),
@@ -53,9 +52,28 @@ func guard(install Install, rules []Rule) Object {
 		ParamKind:        ledgerKind(),
 		MatchConstraints: match(selector(), resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
 		MatchConditions: []admissionv1.MatchCondition{{
-			Name: "changes-what-runs", Expression: fmt.Sprintf("%s != %s || object.spec != oldObject.spec", modelOf, oldModelOf)}},
+			Name: "changes-what-runs", Expression: relabelled + " || object.spec != oldObject.spec"}},
 		Variables:   variables,
 		Validations: append(validations, ruleValidations(rules, held)...),
+	})
+}
+
+var frozenMessage = fmt.Sprintf("the label %s cannot change once the pod exists; delete the pod and create it anew", v1alpha1.ModelLabel)
+
+// identity lets nothing beside a change of the pod itself, which GuardPolicy judges, change the model that it names: the
+// status of a pod is written together with its labels, and a Binding overwrites them. It reads no ledger, since kubelets
+// write the status often.
+func identity(namespaces *metav1.LabelSelector) Object {
+	return validating(IdentityPolicy, admissionv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: match(namespaces,
+			resources("", "v1", onUpdate, "pods/status"), resources("", "v1", onCreate, "pods/binding", "bindings")),
+		MatchConditions: []admissionv1.MatchCondition{{
+			Name:       "names-another-model",
+			Expression: fmt.Sprintf("oldObject == null ? '%s' in object.metadata.?labels.orValue({}) : %s", v1alpha1.ModelLabel, relabelled)}},
+		Validations: []admissionv1.Validation{
+			deny("oldObject == null", frozenMessage, ""),
+			deny("oldObject != null", fmt.Sprintf("a Binding cannot set the label %s", v1alpha1.ModelLabel), ""),
+		},
 	})
 }
 
