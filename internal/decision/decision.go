@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
@@ -161,17 +163,28 @@ func Named(policy *v1alpha1.ScalingPolicy) []string {
 }
 
 func held(reason, message string) Verdict {
-	return Verdict{Outcome: v1alpha1.OutcomeHeld, Reason: reason, Message: message}
+	var v Verdict
+	v.hold(reason, message)
+	return v
 }
 
 func (v *Verdict) hold(reason, message string) {
-	v.Outcome, v.Reason, v.Message = v1alpha1.OutcomeHeld, reason, message
+	v.Outcome, v.Reason, v.Message = v1alpha1.OutcomeHeld, reason, OneLine(message, maxMessage)
 }
 
-// judge sets what was found of each required safeguard.
+// judge sets what was found of each required safeguard, and when the first of that ends by itself.
 func (v *Verdict) judge(in Input, req requirement) {
+	v.Safeguards = slices.Grow(v.Safeguards, len(req.obligations))
 	for _, o := range req.obligations {
-		r := result(in, o)
+		f, looked := in.Findings[o.safeguard]
+		if !looked {
+			f = Finding{Message: fmt.Sprintf("Safeguard %q does not exist or was not looked at", o.safeguard),
+				Remedy: "create the Safeguard, or have it taken out of the policy"}
+		}
+		r := result(f, o, in.Now)
+		if f.State == v1alpha1.SafeguardSatisfied && r.ValidUntil != nil && in.Now.Before(r.ValidUntil.Time) {
+			v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
+		}
 		if holds(o.force) {
 			v.Required++
 			if r.State == v1alpha1.SafeguardSatisfied {
@@ -186,57 +199,51 @@ func (v *Verdict) judge(in Input, req requirement) {
 func (v *Verdict) clear(in Input) {
 	v.Outcome, v.Reason = v1alpha1.OutcomeCleared, v1alpha1.ReasonCleared
 	v.Message = fmt.Sprintf("all %d safeguards are in place", v.Required)
-	v.ValidUntil, v.Revisit = LeaseEnd(in.Policy, in.Now)
+	end, renew := LeaseEnd(in.Policy, in.Now)
+	v.ValidUntil, v.Revisit = end, sooner(v.Revisit, renew)
 	for _, r := range v.Safeguards {
-		if r.ValidUntil == nil || r.State != v1alpha1.SafeguardSatisfied {
-			continue
-		}
-		v.Revisit = earliest(v.Revisit, r.ValidUntil.Time)
-		if holds(r.Force) {
-			v.ValidUntil = earliest(v.ValidUntil, r.ValidUntil.Time)
+		if r.ValidUntil != nil && holds(r.Force) {
+			v.ValidUntil = sooner(v.ValidUntil, r.ValidUntil.Time)
 		}
 	}
 }
 
+// shortestLease is the least that a grid of whole seconds can tell into halves.
+const shortestLease = 2 * time.Second
+
 // LeaseEnd gives the end of a clearance that is decided now, and when to renew it. Ends lie on a grid of half leases, so
 // that a clearance lasts between a half and a whole lease, a verdict does not change from one moment to the next, and
-// all models under a policy share few ends.
+// all models under a policy share few ends. A lease that is too short to keep lasts as short as can be.
 func LeaseEnd(policy *v1alpha1.ScalingPolicy, now time.Time) (end, renew time.Time) {
 	lease := DefaultLease
-	if policy.Spec.Lease != nil && policy.Spec.Lease.Duration >= 2*time.Second {
-		lease = policy.Spec.Lease.Duration
+	if policy.Spec.Lease != nil {
+		lease = max(policy.Spec.Lease.Duration, shortestLease)
 	}
 	half := (lease / 2).Truncate(time.Second)
 	slot := now.UTC().Truncate(half)
 	return slot.Add(2 * half), slot.Add(half)
 }
 
-func result(in Input, o obligation) v1alpha1.SafeguardResult {
-	f, ok := in.Findings[o.safeguard]
-	if !ok {
-		f = Finding{Message: fmt.Sprintf("Safeguard %q does not exist or was not looked at", o.safeguard),
-			Remedy: "create the Safeguard, or have it taken out of the policy"}
-	}
+// result says whether what was found meets what is asked at a time.
+func result(f Finding, o obligation, now time.Time) v1alpha1.SafeguardResult {
 	r := v1alpha1.SafeguardResult{
 		Name: o.safeguard, RequiredBy: o.requiredBy, Force: o.force,
-		State: f.State, Strength: f.Strength, Message: f.Message, Remedy: f.Remedy,
-	}
-	if !f.ValidUntil.IsZero() {
-		r.ValidUntil = timestamp(f.ValidUntil)
+		State: f.State, Strength: f.Strength, Message: f.Message, Remedy: f.Remedy, ValidUntil: f.ends(),
 	}
 	switch {
-	case f.State == "":
-		r.State = v1alpha1.SafeguardUnknown
+	case f.State == v1alpha1.SafeguardMissing || f.State == v1alpha1.SafeguardExpired:
 	case f.State != v1alpha1.SafeguardSatisfied:
-	case r.ValidUntil != nil && !in.Now.Before(r.ValidUntil.Time):
+		r.State = v1alpha1.SafeguardUnknown
+	case r.ValidUntil != nil && !now.Before(r.ValidUntil.Time):
 		r.State = v1alpha1.SafeguardExpired
-		r.Message = fmt.Sprintf("ended at %s: %s", r.ValidUntil.UTC().Format(time.RFC3339), f.Message)
-	case rank(f.Strength) < rank(o.minimumStrength):
+		r.Message = fmt.Sprintf("ended at %s: %s", r.ValidUntil.Format(time.RFC3339), f.Message)
+	case rank(f.Strength) < demanded(o.minimumStrength):
 		r.State = v1alpha1.SafeguardMissing
 		r.Message = fmt.Sprintf("shown as %s, but the policy asks for %s: %s", f.Strength, o.minimumStrength, f.Message)
 	default:
 		r.Remedy = ""
 	}
+	r.Message, r.Remedy = OneLine(r.Message, maxMessage), OneLine(r.Remedy, maxRemedy)
 	return r
 }
 
@@ -265,11 +272,29 @@ var strengths = []v1alpha1.Strength{
 	v1alpha1.StrengthDeclared, v1alpha1.StrengthAttested, v1alpha1.StrengthObserved, v1alpha1.StrengthEnforced,
 }
 
-// rank orders strengths from the weakest; an unknown one is weaker than all.
+// rank orders proofs from the weakest; an unknown one is weaker than all.
 func rank(s v1alpha1.Strength) int { return slices.Index(strengths, s) }
 
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
+// demanded orders what a policy asks for, in the ranks of proofs: nothing is met by any, and by none what is unknown.
+func demanded(s v1alpha1.Strength) int {
+	if i := rank(s); i >= 0 || s == "" {
+		return i
+	}
+	return len(strengths)
+}
+
+// ends gives the second in which a satisfied finding ends by itself, since the API keeps no fractions: an expiry is
+// never shown later than it is. Nil, it does not.
+func (f Finding) ends() *metav1.Time {
+	if f.ValidUntil.IsZero() {
+		return nil
+	}
+	return &metav1.Time{Time: f.ValidUntil.UTC().Truncate(time.Second)}
+}
+
+// sooner gives the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
 		return b
 	}
 	return a

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
@@ -16,6 +13,8 @@ type requirement struct {
 	deployment, security string
 	obligations          []obligation
 	unspecified          []string
+	// place of each Safeguard among the obligations, until these are sorted.
+	place map[string]int
 }
 
 // obligation is what all levels together ask of one Safeguard.
@@ -34,6 +33,9 @@ type demand struct {
 
 // require finds the highest level that anything asks for on each axis, and the safeguards of all levels up to it.
 func require(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) (requirement, error) {
+	if policy == nil || model == nil {
+		return requirement{}, fmt.Errorf("no ScalingPolicy, or no ModelDeployment that declares the model")
+	}
 	declared := level(policy, model.Spec.AssessedLevel)
 	if declared < 0 {
 		return requirement{}, fmt.Errorf("assessedLevel %q is not a level of policy %s, which has %s",
@@ -48,7 +50,7 @@ func require(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) (r
 		top = demand{declared, "declared " + model.Spec.AssessedLevel}
 	}
 
-	var req requirement
+	req := requirement{place: map[string]int{}}
 	for _, axis := range []v1alpha1.Axis{v1alpha1.AxisDeployment, v1alpha1.AxisSecurity} {
 		req.add(policy, axis, top)
 	}
@@ -60,9 +62,11 @@ func require(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) (r
 
 // add asks for the standards of one axis of all levels up to the demanded one.
 func (req *requirement) add(policy *v1alpha1.ScalingPolicy, axis v1alpha1.Axis, d demand) {
-	for _, l := range policy.Spec.Levels[:d.level+1] {
+	for i := range policy.Spec.Levels[:d.level+1] {
+		l := &policy.Spec.Levels[i]
 		standard := standardOf(l, axis)
 		by := fmt.Sprintf("%s %s (%s)", l.Name, axis, d.why)
+		req.obligations = slices.Grow(req.obligations, len(standard.Safeguards))
 		if standard.Unspecified != "" {
 			req.unspecified = append(req.unspecified, fmt.Sprintf("the safeguards of %s are unspecified: %s", by, standard.Unspecified))
 		}
@@ -77,8 +81,9 @@ func (req *requirement) add(policy *v1alpha1.ScalingPolicy, axis v1alpha1.Axis, 
 
 // merge keeps the strongest of what several levels or axes ask of one Safeguard.
 func (req *requirement) merge(o v1alpha1.Obligation, by string) {
-	i := slices.IndexFunc(req.obligations, func(have obligation) bool { return have.safeguard == o.Safeguard })
-	if i < 0 {
+	i, ok := req.place[o.Safeguard]
+	if !ok {
+		req.place[o.Safeguard] = len(req.obligations)
 		req.obligations = append(req.obligations, obligation{
 			safeguard: o.Safeguard, requiredBy: []string{by}, force: forceOf(o), minimumStrength: o.MinimumStrength})
 		return
@@ -88,7 +93,7 @@ func (req *requirement) merge(o v1alpha1.Obligation, by string) {
 	if forceRank(forceOf(o)) > forceRank(have.force) {
 		have.force = forceOf(o)
 	}
-	if rank(o.MinimumStrength) > rank(have.minimumStrength) {
+	if demanded(o.MinimumStrength) > demanded(have.minimumStrength) {
 		have.minimumStrength = o.MinimumStrength
 	}
 }
@@ -123,11 +128,11 @@ func forceRank(f v1alpha1.Force) int {
 	return len(forces)
 }
 
-func standardOf(l v1alpha1.Level, axis v1alpha1.Axis) v1alpha1.Standard {
+func standardOf(l *v1alpha1.Level, axis v1alpha1.Axis) *v1alpha1.Standard {
 	if axis == v1alpha1.AxisDeployment {
-		return l.Deployment
+		return &l.Deployment
 	}
-	return l.Security
+	return &l.Security
 }
 
 // level gives the place of a level in the policy's order, or -1.
@@ -141,9 +146,4 @@ func levelNames(policy *v1alpha1.ScalingPolicy) []string {
 		names = append(names, l.Name)
 	}
 	return names
-}
-
-// timestamp gives the second in which t lies, since the API keeps no fractions: an expiry is never shown later than it is.
-func timestamp(t time.Time) *metav1.Time {
-	return &metav1.Time{Time: t.UTC().Truncate(time.Second)}
 }
