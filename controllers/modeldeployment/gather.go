@@ -128,18 +128,18 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 
 // inspect judges the pods by the Safeguards that a policy asks for.
 func (g *gathered) inspect(e enrolment) map[string]decision.Finding {
-	var usable []*safeguard.Compiled
+	var usable []safeguard.Asked
 	required := decision.Required(e.policy, g.model)
-	for _, name := range required {
-		if compiled, ok := g.compiled[name]; ok {
-			usable = append(usable, compiled)
+	for _, req := range required {
+		if compiled, ok := g.compiled[req.Safeguard]; ok {
+			usable = append(usable, safeguard.Asked{Compiled: compiled, Holds: req.Holds})
 		}
 	}
 	key := types.NamespacedName{Namespace: g.model.Namespace, Name: g.model.Name}
 	inspection := safeguard.Inspect(key, usable, g.pods, g.around)
-	for _, name := range required {
-		if why, ok := g.unusable[name]; ok {
-			inspection.Findings[name] = decision.Finding{
+	for _, req := range required {
+		if why, ok := g.unusable[req.Safeguard]; ok {
+			inspection.Findings[req.Safeguard] = decision.Finding{
 				State: v1alpha1.SafeguardUnknown, Message: "the Safeguard cannot be used: " + why, Remedy: "have the Safeguard corrected"}
 		}
 	}

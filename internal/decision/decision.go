@@ -117,17 +117,24 @@ func decide(in Input) Verdict {
 	return v
 }
 
-// Required names the Safeguards that a policy asks of a model, whatever their force; nil when that cannot be told.
-func Required(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) []string {
+// Requirement is a Safeguard that a policy asks of a model.
+type Requirement struct {
+	Safeguard string
+	// Holds says that it keeps the model from being served; otherwise it is only reported.
+	Holds bool
+}
+
+// Required lists the Safeguards that a policy asks of a model, whatever their force; nil when that cannot be told.
+func Required(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) []Requirement {
 	req, err := require(policy, model)
 	if err != nil {
 		return nil
 	}
-	names := make([]string, 0, len(req.obligations))
+	required := make([]Requirement, 0, len(req.obligations))
 	for _, o := range req.obligations {
-		names = append(names, o.safeguard)
+		required = append(required, Requirement{Safeguard: o.safeguard, Holds: holds(o.force)})
 	}
-	return names
+	return required
 }
 
 // Digest identifies a policy together with the Safeguards that it names: whatever changes what is asked changes it.

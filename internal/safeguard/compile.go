@@ -5,13 +5,14 @@
 package safeguard
 
 import (
+	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/google/cel-go/cel"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard/egress"
 )
 
@@ -69,8 +71,12 @@ func NewCompiler() (*Compiler, error) {
 	return &Compiler{env: env, kept: map[types.UID]compilation{}}, nil
 }
 
-// Compile makes a Safeguard ready for use. The error says what is wrong with it and where.
+// Compile makes a Safeguard ready for use. The error says in one line what is wrong with it and where. What has no
+// identity, since it comes from a file, is not kept.
 func (c *Compiler) Compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
+	if sg.UID == "" {
+		return c.compile(sg)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if have, ok := c.kept[sg.UID]; ok && have.generation == sg.Generation {
@@ -125,6 +131,9 @@ func frozenLabels(pod *corev1.Pod) labels.Set {
 	return labels.Set{v1alpha1.ModelLabel: pod.Labels[v1alpha1.ModelLabel]}
 }
 
+// maxError is the longest that is said of an expression, of which CEL quotes the whole with each error.
+const maxError = 600
+
 type podValidation struct {
 	program cel.Program
 	message string
@@ -142,7 +151,7 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 		validations = append(validations, podValidation{program, v.Message})
 	}
 	return func(pod *corev1.Pod, _ Surroundings) []string {
-		activation := map[string]any{"object": common.SchemalessTypedToVal(pod)}
+		activation := map[string]any{"object": common.SchemalessTypedToVal(typed(pod))}
 		var wrong []string
 		for _, v := range validations {
 			switch result, _, err := v.program.Eval(activation); {
@@ -156,10 +165,17 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 	}, nil
 }
 
+// typed gives a pod its kind, which clients drop and the API server shows to expressions.
+func typed(pod *corev1.Pod) *corev1.Pod {
+	shallow := *pod
+	shallow.TypeMeta = metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Pod"}
+	return &shallow
+}
+
 func (c *Compiler) program(expression string) (cel.Program, error) {
 	ast, issues := c.env.Compile(expression)
 	if issues.Err() != nil {
-		return nil, fmt.Errorf("%s", strings.Join(strings.Fields(issues.Err().Error()), " "))
+		return nil, errors.New(decision.OneLine(issues.Err().Error(), maxError))
 	}
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must yield a bool, but yields %s", out)
