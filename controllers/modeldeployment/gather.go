@@ -128,18 +128,22 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 
 // inspect judges the pods by the Safeguards that a policy asks for.
 func (g *gathered) inspect(e enrolment) map[string]decision.Finding {
-	var usable []safeguard.Asked
-	required := decision.Required(e.policy, g.model)
-	for _, req := range required {
-		if compiled, ok := g.compiled[req.Safeguard]; ok {
-			usable = append(usable, safeguard.Asked{Compiled: compiled, Holds: req.Holds})
+	var usable []*safeguard.Compiled
+	required, reported := decision.Required(e.policy, g.model), decision.Reported(e.policy, g.model)
+	for _, name := range required {
+		compiled, ok := g.compiled[name]
+		if ok && slices.Contains(reported, name) {
+			compiled = compiled.OnlyReported()
+		}
+		if ok {
+			usable = append(usable, compiled)
 		}
 	}
 	key := types.NamespacedName{Namespace: g.model.Namespace, Name: g.model.Name}
 	inspection := safeguard.Inspect(key, usable, g.pods, g.around)
-	for _, req := range required {
-		if why, ok := g.unusable[req.Safeguard]; ok {
-			inspection.Findings[req.Safeguard] = decision.Finding{
+	for _, name := range required {
+		if why, ok := g.unusable[name]; ok {
+			inspection.Findings[name] = decision.Finding{
 				State: v1alpha1.SafeguardUnknown, Message: "the Safeguard cannot be used: " + why, Remedy: "have the Safeguard corrected"}
 		}
 	}

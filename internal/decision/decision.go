@@ -117,24 +117,28 @@ func decide(in Input) Verdict {
 	return v
 }
 
-// Requirement is a Safeguard that a policy asks of a model.
-type Requirement struct {
-	Safeguard string
-	// Holds says that it keeps the model from being served; otherwise it is only reported.
-	Holds bool
+// Required names the Safeguards that a policy asks of a model, whatever their force; nil when that cannot be told.
+func Required(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) []string {
+	return asked(policy, model, func(v1alpha1.Force) bool { return true })
 }
 
-// Required lists the Safeguards that a policy asks of a model, whatever their force; nil when that cannot be told.
-func Required(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) []Requirement {
+// Reported names those of them that do not hold the model.
+func Reported(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment) []string {
+	return asked(policy, model, func(f v1alpha1.Force) bool { return !holds(f) })
+}
+
+func asked(policy *v1alpha1.ScalingPolicy, model *v1alpha1.ModelDeployment, which func(v1alpha1.Force) bool) []string {
 	req, err := require(policy, model)
 	if err != nil {
 		return nil
 	}
-	required := make([]Requirement, 0, len(req.obligations))
+	names := make([]string, 0, len(req.obligations))
 	for _, o := range req.obligations {
-		required = append(required, Requirement{Safeguard: o.safeguard, Holds: holds(o.force)})
+		if which(o.force) {
+			names = append(names, o.safeguard)
+		}
 	}
-	return required
+	return names
 }
 
 // Digest identifies a policy together with the Safeguards that it names: whatever changes what is asked changes it.

@@ -35,10 +35,19 @@ type Compiled struct {
 	Name     string
 	Remedy   string
 	Strength v1alpha1.Strength
+	// onlyReported says that what breaks it is not held for that.
+	onlyReported bool
 	// needsNoPod says that the method tells something where there is no pod yet.
 	needsNoPod bool
 	// judge says what is wrong with a pod, each in a line; nothing when nothing is.
 	judge func(pod *corev1.Pod, around Surroundings) []string
+}
+
+// OnlyReported gives the same Safeguard for a policy under which it does not hold what breaks it.
+func (c *Compiled) OnlyReported() *Compiled {
+	reported := *c
+	reported.onlyReported = true
+	return &reported
 }
 
 // Compiler compiles Safeguards and keeps what it compiled, by identity and generation. It is safe for concurrent use.

@@ -16,20 +16,13 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// Asked is a Safeguard that is asked of a model.
-type Asked struct {
-	*Compiled
-	// Holds says that what breaks it is held; otherwise that is only reported.
-	Holds bool
-}
-
 // Inspection is what was found of one model's pods.
 type Inspection struct {
 	// Findings by the name of the Safeguard.
 	Findings map[string]decision.Finding
+	// Violations say what is wrong with each pod, by the name of the Safeguard.
+	Violations map[types.UID]map[string]string
 
-	// violations say what is wrong with each pod, by the name of the Safeguard.
-	violations map[types.UID]map[string]string
 	// breaks counts the Safeguards that hold a pod.
 	breaks map[types.UID]int
 }
@@ -62,29 +55,29 @@ func counts(pod *corev1.Pod) bool {
 // A held pod endangers nobody, so of these only the ones that are held by the fewest safeguards count: the old pods of a
 // rollout, waiting at the gate, neither keep the new ones from being released nor hide what has been mended. Where
 // there is no pod yet, methods that look at the surroundings judge a pod that carries nothing but the model's label.
-func Inspect(model types.NamespacedName, safeguards []Asked, pods []*corev1.Pod, around Surroundings) Inspection {
+func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.Pod, around Surroundings) Inspection {
 	pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !counts(p) })
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 
-	in := Inspection{Findings: map[string]decision.Finding{}, violations: map[types.UID]map[string]string{}, breaks: map[types.UID]int{}}
+	in := Inspection{Findings: map[string]decision.Finding{}, Violations: map[types.UID]map[string]string{}, breaks: map[types.UID]int{}}
 	for _, pod := range pods {
 		for _, sg := range safeguards {
 			wrong := sg.violations(pod, around)
 			if wrong == "" {
 				continue
 			}
-			if in.violations[pod.UID] == nil {
-				in.violations[pod.UID] = map[string]string{}
+			if in.Violations[pod.UID] == nil {
+				in.Violations[pod.UID] = map[string]string{}
 			}
-			in.violations[pod.UID][sg.Name] = wrong
-			if sg.Holds {
+			in.Violations[pod.UID][sg.Name] = wrong
+			if !sg.onlyReported {
 				in.breaks[pod.UID]++
 			}
 		}
 	}
 	counted := in.counted(pods)
 	for _, sg := range safeguards {
-		in.Findings[sg.Name] = in.finding(sg.Compiled, model, counted, around)
+		in.Findings[sg.Name] = in.finding(sg, model, counted, around)
 	}
 	return in
 }
@@ -110,10 +103,10 @@ func (i Inspection) finding(sg *Compiled, model types.NamespacedName, pods []*co
 		}
 		return f
 	}
-	breaking := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return i.violations[p.UID][sg.Name] == "" })
+	breaking := slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return i.Violations[p.UID][sg.Name] == "" })
 	if len(breaking) > 0 {
 		f.State = v1alpha1.SafeguardMissing
-		f.Message = fmt.Sprintf("%d of %d pods, such as %s: %s", len(breaking), len(pods), breaking[0].Name, i.violations[breaking[0].UID][sg.Name])
+		f.Message = fmt.Sprintf("%d of %d pods, such as %s: %s", len(breaking), len(pods), breaking[0].Name, i.Violations[breaking[0].UID][sg.Name])
 	}
 	return f
 }

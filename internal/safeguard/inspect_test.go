@@ -22,21 +22,17 @@ import (
 var opus = types.NamespacedName{Namespace: "serving", Name: "opus"}
 
 // judging is a Safeguard of the same name that is broken by pods which bear its name as a label.
-func judging(name string) Asked {
-	return Asked{Holds: true, Compiled: &Compiled{Name: name, Remedy: "mend " + name, Strength: v1alpha1.StrengthEnforced,
+func judging(name string) *Compiled {
+	return &Compiled{Name: name, Remedy: "mend " + name, Strength: v1alpha1.StrengthEnforced,
 		judge: func(pod *corev1.Pod, _ Surroundings) []string {
 			if _, broken := pod.Labels[name]; broken {
 				return []string{name + " is broken"}
 			}
 			return nil
-		}}}
+		}}
 }
 
-func reporting(name string) Asked {
-	a := judging(name)
-	a.Holds = false
-	return a
-}
+func reporting(name string) *Compiled { return judging(name).OnlyReported() }
 
 // aPod is past the gate, and breaks the Safeguards of these names.
 func aPod(name string, breaks ...string) *corev1.Pod {
@@ -66,105 +62,105 @@ func TestInspect(t *testing.T) {
 	foreign := aPod("gated-by-another", "a")
 	foreign.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "another.example/gate"}}
 	for name, tc := range map[string]struct {
-		asked []Asked
+		asked []*Compiled
 		pods  []*corev1.Pod
 		// want says of each Safeguard what was found, "" for in place.
 		want map[string]string
 		fit  []string
 	}{
 		"no pods": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			want:  map[string]string{"a": "Satisfied: no pod yet; the API server refuses one that breaks it"},
 		},
 		"all is well": {
-			asked: []Asked{judging("a"), judging("b")},
+			asked: []*Compiled{judging("a"), judging("b")},
 			pods:  []*corev1.Pod{aPod("x"), held(aPod("y"))},
 			want:  map[string]string{"a": "", "b": ""},
 			fit:   []string{"x", "y"},
 		},
 		"a running pod breaks one": {
-			asked: []Asked{judging("a"), judging("b")},
+			asked: []*Compiled{judging("a"), judging("b")},
 			pods:  []*corev1.Pod{aPod("x", "b"), aPod("y")},
 			want:  map[string]string{"a": "", "b": "Missing: 1 of 2 pods, such as x: b is broken"},
 			fit:   []string{"y"},
 		},
 		"the first by name is the example": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{aPod("z", "a"), aPod("y", "a"), aPod("x")},
 			want:  map[string]string{"a": "Missing: 2 of 3 pods, such as y: a is broken"},
 			fit:   []string{"x"},
 		},
 		"a rollout: old pods wait, new ones are fit": {
-			asked: []Asked{judging("a"), judging("b")},
+			asked: []*Compiled{judging("a"), judging("b")},
 			pods:  []*corev1.Pod{held(aPod("old-1", "a")), held(aPod("old-2", "a", "b")), held(aPod("new"))},
 			want:  map[string]string{"a": "", "b": ""},
 			fit:   []string{"new"},
 		},
 		"a rollout: old pods wait, a new one runs": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{held(aPod("old", "a")), aPod("new")},
 			want:  map[string]string{"a": ""},
 			fit:   []string{"new"},
 		},
 		"a rollout: old pods run": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{aPod("old", "a"), held(aPod("new"))},
 			want:  map[string]string{"a": "Missing: 1 of 2 pods, such as old: a is broken"},
 			fit:   []string{"new"},
 		},
 		"a rollout mends one of two": {
-			asked: []Asked{judging("a"), judging("b")},
+			asked: []*Compiled{judging("a"), judging("b")},
 			pods:  []*corev1.Pod{held(aPod("old", "a", "b")), held(aPod("new", "b"))},
 			want:  map[string]string{"a": "", "b": "Missing: 1 of 1 pods, such as new: b is broken"},
 		},
 		"two ways of being broken": {
-			asked: []Asked{judging("a"), judging("b")},
+			asked: []*Compiled{judging("a"), judging("b")},
 			pods:  []*corev1.Pod{held(aPod("x", "a")), held(aPod("y", "b"))},
 			want:  map[string]string{"a": "Missing: 1 of 2 pods, such as x: a is broken", "b": "Missing: 1 of 2 pods, such as y: b is broken"},
 		},
 		"the gate of another does not hold": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{foreign, aPod("y")},
 			want:  map[string]string{"a": "Missing: 1 of 2 pods, such as gated-by-another: a is broken"},
 			fit:   []string{"y"},
 		},
 		"what is only reported neither holds a pod nor a safeguard": {
-			asked: []Asked{judging("a"), reporting("tip")},
+			asked: []*Compiled{judging("a"), reporting("tip")},
 			pods:  []*corev1.Pod{held(aPod("old", "a")), held(aPod("new", "tip"))},
 			want:  map[string]string{"a": "", "tip": "Missing: 1 of 1 pods, such as new: tip is broken"},
 			fit:   []string{"new"},
 		},
 		"ended pods": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{ended(aPod("x", "a"), corev1.PodSucceeded), ended(aPod("y", "a"), corev1.PodFailed), ended(aPod("z"), corev1.PodRunning)},
 			want:  map[string]string{"a": ""},
 			fit:   []string{"x", "y", "z"},
 		},
 		"only ended pods": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{ended(aPod("x", "a"), corev1.PodFailed)},
 			want:  map[string]string{"a": "Satisfied: no pod yet; the API server refuses one that breaks it"},
 			fit:   []string{"x"},
 		},
 		"a pod of unknown phase may run": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{ended(aPod("x", "a"), corev1.PodUnknown)},
 			want:  map[string]string{"a": "Missing: 1 of 1 pods, such as x: a is broken"},
 		},
 		"pods about to be gone": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{leaving(aPod("x", "a"), 30), leaving(aPod("y", "a"), 0), aPod("z")},
 			want:  map[string]string{"a": ""},
 			fit:   []string{"x", "y", "z"},
 		},
 		"a pod that takes its time to go serves on": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{leaving(aPod("x", "a"), 31), aPod("z")},
 			want:  map[string]string{"a": "Missing: 1 of 2 pods, such as x: a is broken"},
 			fit:   []string{"z"},
 		},
 		"a held pod that takes its time to go does not": {
-			asked: []Asked{judging("a")},
+			asked: []*Compiled{judging("a")},
 			pods:  []*corev1.Pod{held(leaving(aPod("x", "a"), 3600))},
 			want:  map[string]string{"a": "Satisfied: no pod yet; the API server refuses one that breaks it"},
 			fit:   []string{"x"},
@@ -201,7 +197,7 @@ func TestInspect(t *testing.T) {
 
 // TestSurroundingsAreJudgedWithoutPods: what lies around the pods can be in place, or not, before there is one.
 func TestSurroundingsAreJudgedWithoutPods(t *testing.T) {
-	wall := Asked{Holds: true, Compiled: mustCompile(t, walled("wall", "10.0.0.0/8"))}
+	wall := mustCompile(t, walled("wall", "10.0.0.0/8"))
 	closed := *builder.NetworkPolicy("serving", "deny").Model("opus").Build()
 	other := *builder.NetworkPolicy("serving", "deny").Model("haiku").Build()
 	for name, tc := range map[string]struct {
@@ -217,7 +213,7 @@ func TestSurroundingsAreJudgedWithoutPods(t *testing.T) {
 		"a policy, a pod on the host network": {[]networkingv1.NetworkPolicy{closed}, []*corev1.Pod{builder.Pod("serving", "x").Model("opus").HostNetwork().Build()}, v1alpha1.SafeguardMissing},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := Inspect(opus, []Asked{wall}, tc.pods, Surroundings{NetworkPolicies: tc.policies}).Findings["wall"]
+			f := Inspect(opus, []*Compiled{wall}, tc.pods, Surroundings{NetworkPolicies: tc.policies}).Findings["wall"]
 			if f.State != tc.state || f.Strength != v1alpha1.StrengthObserved {
 				t.Errorf("found %s (%s): %s, want %s", f.State, f.Strength, f.Message, tc.state)
 			}
@@ -227,11 +223,11 @@ func TestSurroundingsAreJudgedWithoutPods(t *testing.T) {
 
 // TestPodLabelsThatCanChangeDoNotHoldAnything: a policy that selects by a label which can be edited away governs nothing.
 func TestPodLabelsThatCanChangeDoNotHoldAnything(t *testing.T) {
-	wall := Asked{Holds: true, Compiled: mustCompile(t, walled("wall"))}
+	wall := mustCompile(t, walled("wall"))
 	byApp := *builder.NetworkPolicy("serving", "deny").Selecting("app", "vllm").Build()
 	pod := aPod("x")
 	pod.Labels["app"] = "vllm"
-	f := Inspect(opus, []Asked{wall}, []*corev1.Pod{pod}, Surroundings{NetworkPolicies: []networkingv1.NetworkPolicy{byApp}}).Findings["wall"]
+	f := Inspect(opus, []*Compiled{wall}, []*corev1.Pod{pod}, Surroundings{NetworkPolicies: []networkingv1.NetworkPolicy{byApp}}).Findings["wall"]
 	if f.State != v1alpha1.SafeguardMissing {
 		t.Errorf("found %s: %s", f.State, f.Message)
 	}
@@ -240,7 +236,7 @@ func TestPodLabelsThatCanChangeDoNotHoldAnything(t *testing.T) {
 // TestJudgesThatFail: one that panics, or has nothing to say that could be shown, has not found the pod to be as it
 // should be, and those beside it go on.
 func TestJudgesThatFail(t *testing.T) {
-	failing := func(judge func(*corev1.Pod, Surroundings) []string) Asked {
+	failing := func(judge func(*corev1.Pod, Surroundings) []string) *Compiled {
 		a := judging("failing")
 		a.judge = judge
 		return a
@@ -262,7 +258,7 @@ func TestJudgesThatFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := aPod("pod")
-			in := Inspect(opus, []Asked{failing(tc.judge), judging("other")}, []*corev1.Pod{pod}, Surroundings{})
+			in := Inspect(opus, []*Compiled{failing(tc.judge), judging("other")}, []*corev1.Pod{pod}, Surroundings{})
 			f := in.Findings["failing"]
 			if f.State != v1alpha1.SafeguardMissing || !strings.Contains(f.Message, tc.want) || in.Fit(pod) {
 				t.Errorf("fit: %v, %s: %s", in.Fit(pod), f.State, f.Message)
@@ -296,11 +292,13 @@ func drawPods(t *rapid.T) []*corev1.Pod {
 }
 
 // drawAsked asks for all three Safeguards, some of which are only reported.
-func drawAsked(t *rapid.T) []Asked {
-	var asked []Asked
+func drawAsked(t *rapid.T) []*Compiled {
+	var asked []*Compiled
 	for _, name := range letters {
 		a := judging(name)
-		a.Holds = rapid.IntRange(0, 3).Draw(t, "holds") > 0
+		if rapid.IntRange(0, 3).Draw(t, "is only reported") == 0 {
+			a = a.OnlyReported()
+		}
 		asked = append(asked, a)
 	}
 	return asked
@@ -339,7 +337,7 @@ func TestWhatRunsIsFitWhereAllIsInPlace(t *testing.T) {
 		pods, asked := drawPods(t), drawAsked(t)
 		in := Inspect(opus, asked, pods, Surroundings{})
 		for _, a := range asked {
-			if a.Holds && in.Findings[a.Name].State != v1alpha1.SafeguardSatisfied {
+			if !a.onlyReported && in.Findings[a.Name].State != v1alpha1.SafeguardSatisfied {
 				return
 			}
 		}
@@ -390,8 +388,8 @@ func TestARunningPodThatBreaksShows(t *testing.T) {
 func TestReportingChangesNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pods := drawPods(t)
-		without := Inspect(opus, []Asked{judging("a"), judging("b")}, pods, Surroundings{})
-		with := Inspect(opus, []Asked{reporting("c"), judging("a"), judging("b")}, pods, Surroundings{})
+		without := Inspect(opus, []*Compiled{judging("a"), judging("b")}, pods, Surroundings{})
+		with := Inspect(opus, []*Compiled{reporting("c"), judging("a"), judging("b")}, pods, Surroundings{})
 		others := maps.Clone(with.Findings)
 		delete(others, "c")
 		if diff := cmp.Diff(without.Findings, others); diff != "" {
@@ -439,10 +437,10 @@ func FuzzCompile(f *testing.F) {
 
 // BenchmarkInspect judges the 100 pods of a model by eight rules.
 func BenchmarkInspect(b *testing.B) {
-	var asked []Asked
+	var asked []*Compiled
 	for i := range 8 {
-		asked = append(asked, Asked{Holds: true, Compiled: mustCompile(b, ruled(fmt.Sprintf("rule-%d", i),
-			"[object.spec.containers, object.spec.?initContainers.orValue([])].all(cs, cs.all(c, c.image.matches('^[^@]+@sha256:[0-9a-f]{64}$')))"))})
+		asked = append(asked, mustCompile(b, ruled(fmt.Sprintf("rule-%d", i),
+			"[object.spec.containers, object.spec.?initContainers.orValue([])].all(cs, cs.all(c, c.image.matches('^[^@]+@sha256:[0-9a-f]{64}$')))")))
 	}
 	var pods []*corev1.Pod
 	for i := range 100 {
