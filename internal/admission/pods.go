@@ -12,7 +12,7 @@ import (
 // admit judges a new pod after all mutation: it is held, or need not name a model, or its model's lease lasts and it
 // meets every pod rule that the model is asked for. The creation time, which the API server has set by now, is the
 // clock.
-func admit(rules []Rule) Object {
+func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 	asItShouldBe := fmt.Sprintf("(%[1]s != '' && %[2]s) ||\n(%[1]s == '' && %[3]s) ||\n%[4]s",
 		modelOf, gated, uncovered, clearance(modelOf, inLease+meetsRules(rules)))
 	validations := []admissionv1.Validation{
@@ -27,7 +27,7 @@ func admit(rules []Rule) Object {
 	}
 	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        ledgerKind(),
-		MatchConstraints: match(selector(), resources("", "v1", onCreate, "pods")),
+		MatchConstraints: match(namespaces, resources("", "v1", onCreate, "pods")),
 		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: "!(" + asItShouldBe + ")"}},
 		Variables:        podVariables(),
 		Validations:      append(validations, ruleValidations(rules, "false")...),
@@ -36,7 +36,7 @@ func admit(rules []Rule) Object {
 
 // guard judges a change of a living pod: the model it names is frozen, only the operator takes the gate away, and a pod
 // past the gate may change only while its model is cleared and in ways that meet the rules.
-func guard(install Install, rules []Rule) Object {
+func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Object {
 	const held = "variables.held"
 	variables := append(podVariables(), admissionv1.Variable{Name: "held", Expression: gated})
 	validations := []admissionv1.Validation{
@@ -50,7 +50,7 @@ func guard(install Install, rules []Rule) Object {
 	}
 	return validating(GuardPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        ledgerKind(),
-		MatchConstraints: match(selector(), resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
+		MatchConstraints: match(namespaces, resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
 		MatchConditions: []admissionv1.MatchCondition{{
 			Name: "changes-what-runs", Expression: relabelled + " || object.spec != oldObject.spec"}},
 		Variables:   variables,
