@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -110,35 +111,64 @@ func (r *Reconciler) compile(safeguards []v1alpha1.Safeguard) (rules []admission
 // (an exclusion, a match condition) could switch it off.
 func (r *Reconciler) keep(ctx context.Context, want admission.Object) error {
 	key := want.GetObjectKind().GroupVersionKind().Kind + "/" + want.GetName()
-	have := want.DeepCopyObject().(admission.Object)
-	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
+	have, err := r.read(ctx, r.Client, want)
 	if apierrors.IsNotFound(err) {
-		err = r.Client.Create(ctx, want.DeepCopyObject().(client.Object), client.FieldOwner(FieldManager))
+		created := want.DeepCopyObject().(admission.Object)
+		err = r.Client.Create(ctx, created, client.FieldOwner(FieldManager))
 		if apierrors.IsAlreadyExists(err) {
-			err = r.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
+			have, err = r.read(ctx, r.Live, want)
 		} else {
-			r.drifted(ctx, key, want, "was deleted", err)
+			r.drifted(ctx, key, created, "was deleted", err)
 			return err
 		}
 	}
 	if err != nil {
 		return err
 	}
+	// The status of a policy is written after each change of it, which no event tells us of: without another look the
+	// repair would wait for its turn.
+	return retry.OnError(retry.DefaultRetry, apierrors.IsConflict, func() error {
+		conflict := r.replace(ctx, key, want, have)
+		if apierrors.IsConflict(conflict) {
+			if have, err = r.read(ctx, r.Live, want); err != nil {
+				return err
+			}
+		}
+		return conflict
+	})
+}
+
+// read gives the object as it is now, in an object of its own, so that nothing of what it should be shows through.
+func (r *Reconciler) read(ctx context.Context, from client.Reader, want admission.Object) (admission.Object, error) {
+	o, err := r.Client.Scheme().New(want.GetObjectKind().GroupVersionKind())
+	if err != nil {
+		return nil, err
+	}
+	have := o.(admission.Object)
+	return have, from.Get(ctx, client.ObjectKeyFromObject(want), have)
+}
+
+func (r *Reconciler) replace(ctx context.Context, key string, want, have admission.Object) error {
 	if admission.Same(want, have) {
 		r.kept[key] = true
 		return nil
 	}
-	update := want.DeepCopyObject().(client.Object)
+	update := want.DeepCopyObject().(admission.Object)
 	update.SetResourceVersion(have.GetResourceVersion())
-	err = r.Client.Update(ctx, update, client.FieldOwner(FieldManager))
-	r.drifted(ctx, key, want, "was changed", err)
+	err := r.Client.Update(ctx, update, client.FieldOwner(FieldManager))
+	r.drifted(ctx, key, update, "was changed", err)
 	return err
 }
 
-// drifted raises the alarm if an object that was as it should be is not, and tells of its repair.
+// drifted raises the alarm if an object that was as it should be is not, and tells of its repair. The event is on the
+// object as it was written: with its UID `kubectl describe` shows it, and with its resourceVersion each repair has an event
+// of its own, where a second one on the same reference would wait for half an hour to be counted.
 func (r *Reconciler) drifted(ctx context.Context, key string, o admission.Object, what string, repair error) {
-	if repair != nil || !r.kept[key] {
-		r.kept[key] = repair == nil
+	if repair != nil {
+		return // it is tried again, and the alarm raised then
+	}
+	if !r.kept[key] {
+		r.kept[key] = true
 		return
 	}
 	log.FromContext(ctx).Info("Repaired drift of enforcement", "object", key, "drift", what)
