@@ -28,3 +28,12 @@ func enrolmentChanged() builder.WatchesOption {
 		return !ok1 || !ok2 || before.Spec.Policy != after.Spec.Policy || before.Spec.Coverage != after.Spec.Coverage
 	}})
 }
+
+// deleted lets through nothing but deletions.
+func deleted() builder.WatchesOption {
+	return builder.WithPredicates(predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false },
+		UpdateFunc:  func(event.UpdateEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	})
+}
