@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // admit judges a new pod after all mutation: it is held, or need not name a model, or its model's lease lasts and it
@@ -103,9 +104,14 @@ func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
 	return validations
 }
 
+// ruleMessage is one line: the API server refuses a policy with any message that is not, and with it the rules of all
+// other Safeguards.
 func ruleMessage(r Rule, message string) string {
-	return fmt.Sprintf("Safeguard %s: %s. %s", r.Safeguard, message, r.Remedy)
+	return decision.OneLine(fmt.Sprintf("Safeguard %s: %s. %s", r.Safeguard, message, r.Remedy), maxRuleMessage)
 }
+
+// maxRuleMessage leaves room for the longest name, message and remedy.
+const maxRuleMessage = 1024
 
 func deny(expression, message, messageExpression string) admissionv1.Validation {
 	return admissionv1.Validation{
