@@ -5,105 +5,113 @@ package stray
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
-// recount is how long until strays that still run are counted again.
-const recount = time.Minute
+// SinceAnnotation on a ledger is since when there are strays in its namespace, from which the steps count. Only the
+// operator can write it, as all of a ledger. It also tells that people have been told.
+const SinceAnnotation = "interlock.dev/strays-since"
 
-// Reconciler takes strays out of service, by steps that count from when the namespace was enrolled. What names no model is
-// at least what every model is, so the steps are those of the baseline level. What names one that is not declared may be
+const (
+	// recount is how long until strays that still run are counted again, and how long after its enrolment a namespace is
+	// looked at again: a pod may have been on its way in.
+	recount = time.Minute
+	// inventory is how long until a namespace without strays is looked at again, should one have slipped through.
+	inventory = 10 * time.Minute
+	// retryEviction is how long to wait before strays that are to go and still run are tried again.
+	retryEviction = 5 * time.Second
+	// catchUp is how long to wait for a cache that is behind.
+	catchUp = 100 * time.Millisecond
+)
+
+// Reconciler takes strays out of service, by steps that count from when they were first seen. What names no model is at
+// least what every model is, so the steps are those of the baseline level. What names one that is not declared may be
 // anything, and had its declaration taken back, perhaps, to escape the steps of its level: the strictest of all levels
 // apply.
 type Reconciler struct {
 	Client client.Client
-	// Live reads past the cache, which holds only pods that name a model.
+	// Live reads past the cache, which holds only pods that name a model, and may not know a new ModelDeployment yet.
 	Live   client.Reader
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
 }
 
-// SetupWithManager watches for enrolment, of which the creation of a ledger is the sign, and for declarations that are
-// taken back.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("stray").
-		Watches(&v1alpha1.ClearanceLedger{}, handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, o client.Object) []reconcile.Request {
-			if o.GetName() != v1alpha1.LedgerName {
-				return nil
-			}
-			return ledgerOf(ctx, o)
-		}), enrolmentChanged()).
-		Watches(&v1alpha1.ModelDeployment{}, handler.EnqueueRequestsFromMapFunc(ledgerOf), deleted()).
-		Complete(r)
-}
+// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments,verbs=get;list;watch
 
-func ledgerOf(_ context.Context, o client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: v1alpha1.LedgerName}}}
-}
-
-// Reconcile counts the strays of one namespace and takes the steps that are due.
+// Reconcile counts the strays of one namespace and takes the step that is due.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ledger := &v1alpha1.ClearanceLedger{}
 	if err := r.Client.Get(ctx, req.NamespacedName, ledger); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	named := &corev1.PodList{}
-	if err := r.Client.List(ctx, named, client.InNamespace(req.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return ctrl.Result{}, fmt.Errorf("list pods: %w", err)
-	}
-	nameless, err := r.nameless(ctx, ledger, named.Items)
+	now := r.Clock.Now()
+	found, err := r.strays(ctx, ledger)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	undeclared, err := r.undeclared(ctx, named.Items)
-	if err != nil || len(nameless)+len(undeclared) == 0 {
+	since, err := r.note(ctx, ledger, found, now)
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: catchUp}, nil
+	case err != nil:
 		return ctrl.Result{}, err
+	case found.count() > 0:
+		return r.act(ctx, ledger, found, since, now)
+	case now.Sub(ledger.CreationTimestamp.Time) < recount:
+		return ctrl.Result{RequeueAfter: recount}, nil
 	}
+	return ctrl.Result{RequeueAfter: inventory}, nil
+}
+
+// act takes the steps that are due. Without a policy none is: the strays stay until somebody says what is to be done.
+func (r *Reconciler) act(ctx context.Context, ledger *v1alpha1.ClearanceLedger, found strays, since, now time.Time) (ctrl.Result, error) {
 	policy := &v1alpha1.ScalingPolicy{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: ledger.Spec.Policy}, policy); err != nil {
-		return ctrl.Result{RequeueAfter: recount}, client.IgnoreNotFound(err)
+		if apierrors.IsNotFound(err) {
+			return ctrl.Result{RequeueAfter: recount}, nil
+		}
+		return ctrl.Result{}, err
 	}
-	now, since := r.Clock.Now(), ledger.CreationTimestamp.Time
 	wait := recount
-	for _, strays := range []struct {
+	var errs []error
+	for _, s := range []struct {
 		pods     []*corev1.Pod
-		what     string
 		measures decision.Measures
 	}{
-		{nameless, fmt.Sprintf("ran before enrolment and name no model in the label %s: the steps of %s apply", v1alpha1.ModelLabel, policy.Spec.BaselineLevel),
-			decision.OnShortfall(policy, policy.Spec.BaselineLevel, since, now)},
-		{undeclared, "name a model that no ModelDeployment declares: the strictest steps apply", strictest(policy, since, now)},
+		{found.nameless, decision.OnShortfall(policy, policy.Spec.BaselineLevel, since, now)},
+		{found.undeclared, strictest(policy, since, now)},
 	} {
-		if len(strays.pods) == 0 {
+		if len(s.pods) == 0 {
 			continue
 		}
-		r.Events.Eventf(ledger, nil, corev1.EventTypeWarning, "StrayPods", "Inventory",
-			"%d pods, such as %s, %s, as policy %s says", len(strays.pods), strays.pods[0].Name, strays.what, policy.Name)
-		if _, err := workload.Evict(ctx, r.Client, strays.pods, strays.measures); err != nil {
-			return ctrl.Result{}, err
+		eviction, err := workload.Evict(ctx, r.Client, s.pods, s.measures)
+		metrics.Evicted(eviction)
+		errs = append(errs, err)
+		if s.measures.Step() != "" {
+			wait = min(wait, retryEviction)
 		}
-		if !strays.measures.Next.IsZero() {
-			wait = min(wait, max(strays.measures.Next.Sub(now), time.Millisecond))
+		if !s.measures.Next.IsZero() {
+			wait = min(wait, max(s.measures.Next.Sub(now), time.Millisecond))
 		}
 	}
-	return ctrl.Result{RequeueAfter: wait}, nil
+	return ctrl.Result{RequeueAfter: wait}, errors.Join(errs...)
 }
 
 // strictest gives the measures that any level takes.
@@ -119,58 +127,102 @@ func strictest(policy *v1alpha1.ScalingPolicy, since, now time.Time) decision.Me
 	return all
 }
 
-// nameless lists the pods in service that should name a model and name none. An empty name is none.
-func (r *Reconciler) nameless(ctx context.Context, ledger *v1alpha1.ClearanceLedger, named []corev1.Pod) ([]*corev1.Pod, error) {
-	pods := &corev1.PodList{}
-	unnamed := client.MatchingLabelsSelector{Selector: unnamedSelector}
-	if err := r.Live.List(ctx, pods, client.InNamespace(ledger.Namespace), unnamed); err != nil {
-		return nil, fmt.Errorf("list pods that name no model: %w", err)
+// note keeps on the ledger since when there are strays, and tells people when that begins and ends.
+func (r *Reconciler) note(ctx context.Context, ledger *v1alpha1.ClearanceLedger, found strays, now time.Time) (time.Time, error) {
+	noted, known := ledger.Annotations[SinceAnnotation]
+	since, err := time.Parse(time.RFC3339, noted)
+	some := found.count() > 0
+	switch {
+	case !some && !known, some && err == nil && !since.After(now):
+		return since, nil
+	case !some:
+		delete(ledger.Annotations, SinceAnnotation)
+	default:
+		since = now.UTC().Truncate(time.Second)
+		if ledger.Annotations == nil {
+			ledger.Annotations = map[string]string{}
+		}
+		ledger.Annotations[SinceAnnotation] = since.Format(time.RFC3339)
 	}
-	var strays []*corev1.Pod
-	for _, list := range [][]corev1.Pod{pods.Items, named} {
+	if err := r.Client.Update(ctx, ledger, client.FieldOwner(FieldManager)); err != nil {
+		return since, err
+	}
+	if some {
+		r.Events.Eventf(ledger, nil, corev1.EventTypeWarning, "StrayPods", "Inventory", "%s; policy %s says what becomes of them",
+			found, ledger.Spec.Policy)
+	} else {
+		r.Events.Eventf(ledger, nil, corev1.EventTypeNormal, "StrayPodsGone", "Inventory",
+			"every pod that runs here belongs to a declared model, or need not")
+	}
+	return since, nil
+}
+
+// strays are pods in service that no declared model answers for.
+type strays struct {
+	// nameless pods name no model though they should. An empty name is none.
+	nameless []*corev1.Pod
+	// undeclared pods name one that does not exist.
+	undeclared []*corev1.Pod
+}
+
+func (s strays) count() int { return len(s.nameless) + len(s.undeclared) }
+
+// String tells of the strays in one line.
+func (s strays) String() string {
+	var parts []string
+	if n := len(s.nameless); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d pods run here, such as %s, that name no model in the label %s", n, s.nameless[0].Name, v1alpha1.ModelLabel))
+	}
+	if n := len(s.undeclared); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d pods run here, such as %s, whose model %q no ModelDeployment declares",
+			n, s.undeclared[0].Name, s.undeclared[0].Labels[v1alpha1.ModelLabel]))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (r *Reconciler) strays(ctx context.Context, ledger *v1alpha1.ClearanceLedger) (strays, error) {
+	unlabelled, labelled := &corev1.PodList{}, &corev1.PodList{}
+	here := client.InNamespace(ledger.Namespace)
+	if err := errors.Join(
+		r.Live.List(ctx, unlabelled, here, client.MatchingLabelsSelector{Selector: unlabelledSelector}),
+		r.Client.List(ctx, labelled, here, client.UnsafeDisableDeepCopy)); err != nil {
+		return strays{}, fmt.Errorf("list pods: %w", err)
+	}
+	var found strays
+	declared := map[string]bool{}
+	for _, list := range [][]corev1.Pod{unlabelled.Items, labelled.Items} {
 		for i := range list {
 			pod := &list[i]
-			if pod.Labels[v1alpha1.ModelLabel] == "" && safeguard.Living(pod) && admission.Covered(pod, ledger.Spec.Coverage) {
-				strays = append(strays, pod)
+			model := pod.Labels[v1alpha1.ModelLabel]
+			switch {
+			case !safeguard.Living(pod) || safeguard.Held(pod):
+				continue
+			case model == "":
+				if admission.Covered(pod, ledger.Spec.Coverage) {
+					found.nameless = append(found.nameless, pod)
+				}
+				continue
+			}
+			if _, asked := declared[model]; !asked {
+				var err error
+				if declared[model], err = r.declared(ctx, pod.Namespace, model); err != nil {
+					return strays{}, err
+				}
+			}
+			if !declared[model] {
+				found.undeclared = append(found.undeclared, pod)
 			}
 		}
 	}
-	return strays, nil
+	return found, nil
 }
 
-// undeclared picks the pods in service that name a model which is not declared.
-func (r *Reconciler) undeclared(ctx context.Context, named []corev1.Pod) ([]*corev1.Pod, error) {
-	declared := map[string]bool{}
-	var strays []*corev1.Pod
-	for i := range named {
-		pod := &named[i]
-		model := pod.Labels[v1alpha1.ModelLabel]
-		if model == "" || !safeguard.Living(pod) || safeguard.Held(pod) {
-			continue
-		}
-		if _, asked := declared[model]; !asked {
-			var err error
-			if declared[model], err = r.declares(ctx, client.ObjectKey{Namespace: pod.Namespace, Name: model}); err != nil {
-				return nil, err
-			}
-		}
-		if !declared[model] {
-			strays = append(strays, pod)
-		}
-	}
-	return strays, nil
-}
-
-// declares says whether a model is declared. The cache may not have seen a new declaration yet, so the API server has the
-// last word on one that is missing.
-func (r *Reconciler) declares(ctx context.Context, model client.ObjectKey) (bool, error) {
+// declared says whether a model exists. That it does not is asked of the API server: no pod goes because a cache is slow.
+func (r *Reconciler) declared(ctx context.Context, namespace, name string) (bool, error) {
 	for _, reader := range []client.Reader{r.Client, r.Live} {
-		err := reader.Get(ctx, model, &v1alpha1.ModelDeployment{})
-		if err == nil {
-			return true, nil
-		}
-		if client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("get ModelDeployment: %w", err)
+		err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &v1alpha1.ModelDeployment{})
+		if !apierrors.IsNotFound(err) {
+			return err == nil, err
 		}
 	}
 	return false, nil
