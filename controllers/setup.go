@@ -6,7 +6,10 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"time"
 
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -14,14 +17,17 @@ import (
 	admissionctrl "github.com/interlock-dev/interlock/controllers/admission"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/ledger"
+	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
+	"github.com/interlock-dev/interlock/controllers/podrules"
 	"github.com/interlock-dev/interlock/controllers/stray"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 )
 
-// SetupAll adds all controllers to the manager.
+// SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
+// it leads, has put all policies into the API server.
 func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) error {
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("add indexes: %w", err)
@@ -30,11 +36,16 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) 
 	if err != nil {
 		return err
 	}
-	board := verdicts.NewBoard()
+	board, rules := verdicts.NewBoard(), podrules.NewRegister(clock.RealClock{})
+	if err := metrics.Models(board.Count); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	recorder := mgr.GetEventRecorder("interlock")
+	enforcement := &admissionctrl.Reconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: recorder}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
-		&admissionctrl.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Install: install, Events: recorder},
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Board: board, Compiler: compiler, Clock: clock.RealClock{}, Events: recorder},
+		enforcement,
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Board: board, Compiler: compiler, Rules: rules, Install: install, Clock: clock.RealClock{}, Events: recorder},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},
 		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: recorder},
@@ -42,6 +53,27 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) 
 		if err := c.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)
 		}
+	}
+	return errors.Join(
+		mgr.AddReadyzCheck("caches", func(req *http.Request) error { return cachesSynced(req.Context(), mgr) }),
+		mgr.AddReadyzCheck("enforcement", func(*http.Request) error {
+			select {
+			case <-mgr.Elected():
+				return enforcement.Enforcing()
+			default: // Another manager sees to it, and this one stands by.
+				return nil
+			}
+		}))
+}
+
+// patience is how long a readiness check waits: less than the second after which a kubelet gives up.
+const patience = 500 * time.Millisecond
+
+func cachesSynced(ctx context.Context, mgr ctrl.Manager) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		return errors.New("not all that is watched has been read yet")
 	}
 	return nil
 }

@@ -4,12 +4,14 @@
 package admission
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -17,13 +19,15 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/podrules"
+	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 )
@@ -31,39 +35,63 @@ import (
 // FieldManager owns the policies, their bindings, and the status of Safeguards and ScalingPolicies.
 const FieldManager = "interlock-admission"
 
+// catchUp is how long to wait for a cache that is behind.
+const catchUp = 100 * time.Millisecond
+
 // Reconciler keeps the policies. There is one request for all of them.
 type Reconciler struct {
 	Client client.Client
-	// Live reads past the cache, which sees only objects that bear our label.
+	// Live reads past the cache, which sees only objects that bear our label, and those late.
 	Live     client.Reader
 	Compiler *safeguard.Compiler
+	Rules    *podrules.Register
 	Install  admission.Install
 	Events   events.EventRecorder
 
-	// kept names the objects that this process has seen as they should be: finding one otherwise is drift.
-	kept map[string]bool
+	// written holds each object as this process last found or left it in the API server: what differs later is drift.
+	written map[string]admission.Object
+	// repaired says that drift was repaired since all was last as it should be.
+	repaired bool
+	// outcome of the last attempt to put the policies into the API server; nil, there was none.
+	outcome atomic.Pointer[outcome]
 }
 
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch;create;update
-// +kubebuilder:rbac:groups=interlock.dev,resources=safeguards;scalingpolicies,verbs=get;list;watch
-// +kubebuilder:rbac:groups=interlock.dev,resources=safeguards/status;scalingpolicies/status,verbs=get;patch;update
+type outcome struct{ err error }
+
+// Enforcing gives an error unless the API server has all policies, as far as is known.
+func (r *Reconciler) Enforcing() error {
+	last := r.outcome.Load()
+	if last == nil {
+		return errors.New("the policies have not been put into the API server yet")
+	}
+	return last.err
+}
+
+// Policies are created whatever their name, since RBAC sees no name at a creation; ours alone can be changed. A test sees to
+// it that these are their names.
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=list;watch;create
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,resourceNames=interlock-hold,verbs=get;update
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice;interlock-audit,verbs=get;update
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicybindings,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice-enforce;interlock-notice-warn;interlock-audit,verbs=get;update
+// +kubebuilder:rbac:groups=interlock.dev,resources=safeguards;scalingpolicies,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=safeguards/status;scalingpolicies/status,verbs=patch
 
 // SetupWithManager watches what the policies are compiled from, and the policies.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.kept = map[string]bool{}
+	r.written = map[string]admission.Object{}
 	request := reconcile.Request{NamespacedName: types.NamespacedName{Name: "policies"}}
 	all := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return []reconcile.Request{request} })
 	atStart := source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		q.Add(request)
 		return nil
 	})
-	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	changed := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{}))
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("admission").
+		WithOptions(controller.Options{RateLimiter: retry.Limiter()}).
 		WatchesRawSource(atStart).
-		Watches(&v1alpha1.Safeguard{}, all, specChanged).
-		Watches(&v1alpha1.ScalingPolicy{}, all, specChanged).
+		Watches(&v1alpha1.Safeguard{}, all). // and the status, here and below: one reported from a cache that was behind is reported anew
+		Watches(&v1alpha1.ScalingPolicy{}, all).
 		Watches(&admissionv1.MutatingAdmissionPolicy{}, all, changed).
 		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, all, changed).
 		Watches(&admissionv1.ValidatingAdmissionPolicy{}, all, changed).
@@ -78,70 +106,64 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		return ctrl.Result{}, fmt.Errorf("list Safeguards and ScalingPolicies: %w", err)
 	}
 	r.Compiler.Forget(safeguards.Items)
-	rules, unusable := r.compile(safeguards.Items)
-
-	var errs []error
-	for _, o := range admission.Policies(r.Install, rules) {
-		if err := r.keep(ctx, o); err != nil {
-			errs = append(errs, fmt.Errorf("keep %s %s: %w", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), err))
+	ruled, unusable := r.compile(safeguards.Items)
+	refused, err := r.enforce(ctx, ruled)
+	r.outcome.Store(&outcome{err})
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: catchUp}, nil
+	}
+	for _, sg := range ruled {
+		if why := cmp.Or(refused[sg.UID], err); why != nil {
+			unusable[sg.Name] = fmt.Errorf("the API server does not enforce it: %s", summary(why))
 		}
 	}
-	errs = append(errs, r.report(ctx, safeguards.Items, policies.Items, unusable))
-	return ctrl.Result{}, errors.Join(errs...)
+	behind, reportErr := r.report(ctx, safeguards.Items, policies.Items, unusable)
+	if err = errors.Join(err, reportErr); err != nil || !behind {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: catchUp}, nil
 }
 
-// compile gives the pod rules of all Safeguards that compile, and what is wrong with the others.
-func (r *Reconciler) compile(safeguards []v1alpha1.Safeguard) (rules []admission.Rule, unusable map[string]error) {
+// compile gives the Safeguards with a pod rule that compiles, and what is wrong with those of any method that do not.
+func (r *Reconciler) compile(safeguards []v1alpha1.Safeguard) (ruled []*v1alpha1.Safeguard, unusable map[string]error) {
 	unusable = map[string]error{}
 	for i := range safeguards {
 		sg := &safeguards[i]
 		if _, err := r.Compiler.Compile(sg); err != nil {
 			unusable[sg.Name] = err
-			continue
-		}
-		if sg.Spec.PodRule != nil {
-			rules = append(rules, admission.Rule{Safeguard: sg.Name, Remedy: sg.Spec.Remedy, Validations: sg.Spec.PodRule.Validations})
+		} else if sg.Spec.PodRule != nil {
+			ruled = append(ruled, sg)
 		}
 	}
-	return rules, unusable
+	return ruled, unusable
 }
 
-// keep brings one object to what it should be. It replaces the whole spec, since what others have put beside our fields
-// (an exclusion, a match condition) could switch it off.
-func (r *Reconciler) keep(ctx context.Context, want admission.Object) error {
-	key := want.GetObjectKind().GroupVersionKind().Kind + "/" + want.GetName()
-	have := want.DeepCopyObject().(admission.Object)
-	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
-	if apierrors.IsNotFound(err) {
-		err = r.Client.Create(ctx, want.DeepCopyObject().(client.Object), client.FieldOwner(FieldManager))
-		if apierrors.IsAlreadyExists(err) {
-			err = r.Live.Get(ctx, client.ObjectKeyFromObject(want), have)
-		} else {
-			r.drifted(ctx, key, want, "was deleted", err)
-			return err
+// enforce puts the policies into the API server, and says which rules it refuses. Those are left out, so that one bad
+// rule keeps no other from being enforced.
+func (r *Reconciler) enforce(ctx context.Context, ruled []*v1alpha1.Safeguard) (map[types.UID]error, error) {
+	var refused map[types.UID]error
+	err := r.keepAll(ctx, admission.Policies(r.Install, rules(ruled, nil)))
+	if tooMuch(err) {
+		if refused, err = r.isolate(ctx, ruled); err != nil {
+			return nil, err
 		}
+		err = r.keepAll(ctx, admission.Policies(r.Install, rules(ruled, refused)))
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if admission.Same(want, have) {
-		r.kept[key] = true
-		return nil
-	}
-	update := want.DeepCopyObject().(client.Object)
-	update.SetResourceVersion(have.GetResourceVersion())
-	err = r.Client.Update(ctx, update, client.FieldOwner(FieldManager))
-	r.drifted(ctx, key, want, "was changed", err)
-	return err
+	r.Rules.Set(ruled, refused, r.repaired)
+	r.repaired = false
+	return refused, nil
 }
 
-// drifted raises the alarm if an object that was as it should be is not, and tells of its repair.
-func (r *Reconciler) drifted(ctx context.Context, key string, o admission.Object, what string, repair error) {
-	if repair != nil || !r.kept[key] {
-		r.kept[key] = repair == nil
-		return
+// rules gives the pod rules of Safeguards, but for those that are refused.
+func rules(ruled []*v1alpha1.Safeguard, refused map[types.UID]error) []admission.Rule {
+	all := make([]admission.Rule, 0, len(ruled))
+	for _, sg := range ruled {
+		if refused[sg.UID] == nil {
+			all = append(all, admission.Rule{Safeguard: sg.Name, Remedy: sg.Spec.Remedy, Validations: sg.Spec.PodRule.Validations})
+		}
 	}
-	log.FromContext(ctx).Info("Repaired drift of enforcement", "object", key, "drift", what)
-	driftRepairs.Inc()
-	r.Events.Eventf(o, nil, corev1.EventTypeWarning, "EnforcementDrift", "Repair", "%s %s and has been restored", key, what)
+	return all
 }

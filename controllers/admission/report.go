@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,9 +16,17 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// report says on each Safeguard and ScalingPolicy whether it is in use as written.
-func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard, policies []v1alpha1.ScalingPolicy, unusable map[string]error) error {
+// report says on each Safeguard and ScalingPolicy whether it is in use as written. It says so when the cache was behind.
+func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard, policies []v1alpha1.ScalingPolicy, unusable map[string]error) (behind bool, err error) {
 	var errs []error
+	patch := func(o, before client.Object) {
+		options := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		err := r.Client.Status().Patch(ctx, o, options, client.FieldOwner(FieldManager))
+		behind = behind || apierrors.IsConflict(err)
+		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("report on %s: %w", o.GetName(), err))
+		}
+	}
 	exists := map[string]bool{}
 	for i := range safeguards {
 		sg := &safeguards[i]
@@ -26,7 +35,7 @@ func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard
 		sg.Status.ObservedGeneration = sg.Generation
 		meta.SetStatusCondition(&sg.Status.Conditions, safeguardReady(sg, unusable[sg.Name]))
 		if !apiequality.Semantic.DeepEqual(before.Status, sg.Status) {
-			errs = append(errs, r.patch(ctx, sg, before))
+			patch(sg, before)
 		}
 	}
 	for i := range policies {
@@ -36,14 +45,10 @@ func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard
 		p.Status.Digest = decision.Digest(p, safeguards)
 		meta.SetStatusCondition(&p.Status.Conditions, policyReady(p, exists, unusable))
 		if !apiequality.Semantic.DeepEqual(before.Status, p.Status) {
-			errs = append(errs, r.patch(ctx, p, before))
+			patch(p, before)
 		}
 	}
-	return errors.Join(errs...)
-}
-
-func (r *Reconciler) patch(ctx context.Context, o, before client.Object) error {
-	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, o, client.MergeFrom(before), client.FieldOwner(FieldManager)))
+	return behind, errors.Join(errs...)
 }
 
 func safeguardReady(sg *v1alpha1.Safeguard, err error) metav1.Condition {

@@ -39,8 +39,8 @@ type Reconciler struct {
 	Clock  clock.PassiveClock
 }
 
-// +kubebuilder:rbac:groups=interlock.dev,resources=capabilityassessments;modeldeployments;scalingpolicies,verbs=get;list;watch
-// +kubebuilder:rbac:groups=interlock.dev,resources=capabilityassessments/status,verbs=get;patch;update
+// +kubebuilder:rbac:groups=interlock.dev,resources=capabilityassessments;modeldeployments;scalingpolicies,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=capabilityassessments/status,verbs=patch
 
 // SetupWithManager watches assessments and what they are about.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -71,7 +71,9 @@ func (r *Reconciler) ofModel(ctx context.Context, o client.Object) []reconcile.R
 	return nil
 }
 
-func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request { return r.list(ctx) }
+func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.list(ctx)
+}
 
 func (r *Reconciler) list(ctx context.Context, opts ...client.ListOption) []reconcile.Request {
 	list := &v1alpha1.CapabilityAssessmentList{}

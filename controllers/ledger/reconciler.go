@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -23,12 +24,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/metrics"
+	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 )
 
 // FieldManager owns the ledgers.
 const FieldManager = "interlock-ledger"
+
+// catchUp is how long to wait for a cache that is behind.
+const catchUp = 100 * time.Millisecond
 
 // Reconciler writes the ledgers of a namespace.
 type Reconciler struct {
@@ -38,13 +44,16 @@ type Reconciler struct {
 	Install admission.Install
 }
 
-// +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,verbs=get;list;watch;create;update;delete
+// Ledgers are created whatever their name, since RBAC sees no name at a creation; the API takes no other than these two.
+// The API server takes an admission policy only from who may get all objects of its parameter kind.
+// +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,resourceNames=interlock;interlock-notices,verbs=update;delete
 
 // SetupWithManager watches what changes a ledger. Requests name a namespace.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("ledger").
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 4, RateLimiter: retry.Limiter()}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.ClearanceLedger{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
 		WatchesRawSource(r.Board.Changes()).
@@ -75,22 +84,32 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.List(ctx, models, client.InNamespace(req.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list ModelDeployments: %w", err)
 	}
-	if err := r.keep(ctx, ns, v1alpha1.LedgerName, r.enforced(ns), func(have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
+	err := r.keep(ctx, ns, v1alpha1.LedgerName, r.enforced(ns), func(have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
 		return r.clearances(ns, models.Items, have)
-	}); err != nil {
-		return ctrl.Result{}, err
-	}
-	return ctrl.Result{}, r.keep(ctx, ns, v1alpha1.NoticesName, enrolled(ns), func(v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
-		return r.notices(ns, models.Items)
 	})
+	if err == nil {
+		err = r.keep(ctx, ns, v1alpha1.NoticesName, enrolled(ns), func(v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
+			return r.notices(ns, models.Items)
+		})
+	}
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		// The cache is behind; what it lacks wakes us, and if it does not, this does.
+		return ctrl.Result{RequeueAfter: catchUp}, nil
+	}
+	return ctrl.Result{}, err
 }
 
+// enforced says whether the API server needs a ledger here: also for a label without a value, which its policies go by.
 func (r *Reconciler) enforced(ns *metav1.PartialObjectMetadata) bool {
-	return ns.Labels[v1alpha1.EnforceLabel] != "" && !slices.Contains(r.Install.NeverEnrolled(), ns.Name)
+	_, labelled := ns.Labels[v1alpha1.EnforceLabel]
+	return labelled && !slices.Contains(r.Install.NeverEnrolled(), ns.Name)
 }
 
 func enrolled(ns *metav1.PartialObjectMetadata) bool {
-	return ns.Labels[v1alpha1.EnforceLabel]+ns.Labels[v1alpha1.WarnLabel]+ns.Labels[v1alpha1.AuditLabel] != ""
+	return slices.ContainsFunc([]string{v1alpha1.EnforceLabel, v1alpha1.WarnLabel, v1alpha1.AuditLabel}, func(label string) bool {
+		_, labelled := ns.Labels[label]
+		return labelled
+	})
 }
 
 // keep brings one ledger to what it should be, or away if it should not be.
@@ -104,6 +123,7 @@ func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata,
 	case apierrors.IsNotFound(err):
 		ledger = &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: name}}
 		ledger.Spec = compile(v1alpha1.ClearanceLedgerSpec{})
+		metrics.LedgerWrites.WithLabelValues(name).Inc()
 		return r.Client.Create(ctx, ledger, client.FieldOwner(FieldManager))
 	case err != nil:
 		return fmt.Errorf("get ClearanceLedger: %w", err)
@@ -116,6 +136,7 @@ func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata,
 	}
 	ledger.Spec = spec
 	log.FromContext(ctx).V(1).Info("Writing ledger", "ledger", client.ObjectKeyFromObject(ledger))
+	metrics.LedgerWrites.WithLabelValues(name).Inc()
 	return r.Client.Update(ctx, ledger, client.FieldOwner(FieldManager))
 }
 

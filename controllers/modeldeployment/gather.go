@@ -17,6 +17,7 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 )
@@ -34,6 +35,12 @@ type gathered struct {
 	unusable map[string]string
 	// podRules names the Safeguards that are pod rules.
 	podRules map[string]bool
+	// pending names those pod rules that the API server does not enforce yet, and when it will.
+	pending map[string]time.Time
+	// settled is the time at which that of a rule that the model needs comes; zero, it waits for none.
+	settled time.Time
+	// standing says that the ledger clears the model now.
+	standing bool
 	// inspection is by the Safeguards of the policy that is enforced.
 	inspection safeguard.Inspection
 }
@@ -44,13 +51,13 @@ type enrolment struct {
 	policy                    *v1alpha1.ScalingPolicy
 }
 
-func (r *Reconciler) gather(ctx context.Context, md *v1alpha1.ModelDeployment) (*gathered, error) {
+func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.ModelDeployment) (*gathered, error) {
 	g := &gathered{model: md}
 	safeguards := &v1alpha1.SafeguardList{}
 	if err := r.Client.List(ctx, safeguards); err != nil {
 		return nil, fmt.Errorf("list Safeguards: %w", err)
 	}
-	r.compile(g, safeguards.Items)
+	r.compile(g, now, safeguards.Items)
 	if err := r.enrolments(ctx, g, safeguards.Items); err != nil {
 		return nil, err
 	}
@@ -59,15 +66,12 @@ func (r *Reconciler) gather(ctx context.Context, md *v1alpha1.ModelDeployment) (
 		return nil, fmt.Errorf("list CapabilityAssessments: %w", err)
 	}
 	g.assessments = assessments.Items
-	pods := &corev1.PodList{}
-	if err := r.Client.List(ctx, pods, client.InNamespace(md.Namespace), client.MatchingFields{PodsByModel: md.Name},
-		client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
+	var err error
+	if g.pods, err = r.pods(ctx, client.ObjectKeyFromObject(md)); err != nil {
+		return nil, err
 	}
-	for i := range pods.Items {
-		if safeguard.Living(&pods.Items[i]) {
-			g.pods = append(g.pods, &pods.Items[i])
-		}
+	if g.standing, err = r.standing(ctx, md); err != nil {
+		return nil, err
 	}
 	policies := &networkingv1.NetworkPolicyList{}
 	if err := r.Client.List(ctx, policies, client.InNamespace(md.Namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -77,12 +81,35 @@ func (r *Reconciler) gather(ctx context.Context, md *v1alpha1.ModelDeployment) (
 	return g, nil
 }
 
-func (r *Reconciler) compile(g *gathered, safeguards []v1alpha1.Safeguard) {
+// pods gives the living pods of a model.
+func (r *Reconciler) pods(ctx context.Context, model types.NamespacedName) ([]*corev1.Pod, error) {
+	list := &corev1.PodList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(model.Namespace), client.MatchingFields{PodsByModel: model.Name},
+		client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	var pods []*corev1.Pod
+	for i := range list.Items {
+		if safeguard.Living(&list.Items[i]) {
+			pods = append(pods, &list.Items[i])
+		}
+	}
+	return pods, nil
+}
+
+func (r *Reconciler) compile(g *gathered, now time.Time, safeguards []v1alpha1.Safeguard) {
 	g.compiled, g.unusable, g.podRules = map[string]*safeguard.Compiled{}, map[string]string{}, map[string]bool{}
+	g.pending = map[string]time.Time{}
 	for i := range safeguards {
 		sg := &safeguards[i]
-		g.podRules[sg.Name] = sg.Spec.PodRule != nil
 		compiled, err := r.Compiler.Compile(sg)
+		if err == nil && sg.Spec.PodRule != nil {
+			g.podRules[sg.Name] = true
+			var wait time.Duration
+			if wait, err = r.Rules.Check(sg, now); wait > 0 {
+				g.pending[sg.Name] = now.Add(wait)
+			}
+		}
 		if err != nil {
 			g.unusable[sg.Name] = err.Error()
 			continue
@@ -94,13 +121,12 @@ func (r *Reconciler) compile(g *gathered, safeguards []v1alpha1.Safeguard) {
 // enrolments finds the policies that the namespace names. A policy that does not exist is part of the answer; a look-up
 // that fails is an error.
 func (r *Reconciler) enrolments(ctx context.Context, g *gathered, safeguards []v1alpha1.Safeguard) error {
-	ns := &metav1.PartialObjectMetadata{}
-	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: g.model.Namespace}, ns); err != nil {
-		return fmt.Errorf("get namespace: %w", err)
+	labels, err := r.enrolmentLabels(ctx, g.model.Namespace)
+	if err != nil {
+		return err
 	}
 	for _, label := range []string{v1alpha1.EnforceLabel, v1alpha1.WarnLabel, v1alpha1.AuditLabel} {
-		name, ok := ns.Labels[label]
+		name, ok := labels[label]
 		if !ok {
 			continue
 		}
@@ -108,6 +134,7 @@ func (r *Reconciler) enrolments(ctx context.Context, g *gathered, safeguards []v
 		policy := &v1alpha1.ScalingPolicy{}
 		err := r.Client.Get(ctx, client.ObjectKey{Name: name}, policy)
 		switch {
+		case name == "": // No policy has such a name, and the client asks for none.
 		case err == nil:
 			e.policy, e.digest = policy, decision.Digest(policy, safeguards)
 		case !apierrors.IsNotFound(err):
@@ -116,6 +143,30 @@ func (r *Reconciler) enrolments(ctx context.Context, g *gathered, safeguards []v
 		g.enrolment = append(g.enrolment, e)
 	}
 	return nil
+}
+
+// enrolmentLabels gives the labels of a namespace, less the one that enforces a policy where that is never done.
+func (r *Reconciler) enrolmentLabels(ctx context.Context, namespace string) (map[string]string, error) {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: namespace}, ns); err != nil {
+		return nil, fmt.Errorf("get namespace: %w", err)
+	}
+	if slices.Contains(r.Install.NeverEnrolled(), namespace) {
+		delete(ns.Labels, v1alpha1.EnforceLabel)
+	}
+	return ns.Labels, nil
+}
+
+// standing says whether the ledger clears a model now.
+func (r *Reconciler) standing(ctx context.Context, md *v1alpha1.ModelDeployment) (bool, error) {
+	ledger := &v1alpha1.ClearanceLedger{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: md.Namespace, Name: v1alpha1.LedgerName}, ledger)
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	_, found := admission.Find(ledger.Spec.Clearances, md.Name)
+	return found, nil
 }
 
 // decide gives the judgement under each policy that the namespace names.
@@ -135,9 +186,13 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 // inspect judges the pods by the Safeguards that a policy asks for.
 func (g *gathered) inspect(label string, in decision.Input) map[string]decision.Finding {
 	var usable []*safeguard.Compiled
-	required := decision.Required(in)
+	required, reported := decision.Required(in), decision.Reported(in)
 	for _, name := range required {
-		if compiled, ok := g.compiled[name]; ok {
+		compiled, ok := g.compiled[name]
+		if ok && slices.Contains(reported, name) {
+			compiled = compiled.OnlyReported()
+		}
+		if ok {
 			usable = append(usable, compiled)
 		}
 	}
@@ -151,8 +206,27 @@ func (g *gathered) inspect(label string, in decision.Input) map[string]decision.
 	}
 	if label == v1alpha1.EnforceLabel {
 		g.inspection = inspection
+		g.awaitRules(required)
 	}
 	return inspection.Findings
+}
+
+// awaitRules lets a model that is not cleared wait until the API server enforces all pod rules that it needs: until then
+// nothing would keep out a pod that breaks one. A model that is cleared is not revoked because a rule is new; its pods
+// are judged by it all the same.
+func (g *gathered) awaitRules(required []string) {
+	for _, name := range required {
+		at, pending := g.pending[name]
+		if f := g.inspection.Findings[name]; g.standing || !pending || f.State != v1alpha1.SafeguardSatisfied {
+			continue
+		}
+		g.inspection.Findings[name] = decision.Finding{
+			State: v1alpha1.SafeguardUnknown, Message: "the rule is new, and the API server does not enforce it yet",
+			Remedy: "wait some seconds"}
+		if at.After(g.settled) {
+			g.settled = at
+		}
+	}
 }
 
 // advice words what is missing besides pod rules, which are judged on the template of the workload that is applied.
@@ -178,6 +252,11 @@ func (g *gathered) advice(policy string, v decision.Verdict) string {
 // admitted pods are past the gate.
 func (g *gathered) admitted() []*corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(g.pods), safeguard.Held)
+}
+
+// fit pods are held and have nothing wrong with them.
+func (g *gathered) fit() []*corev1.Pod {
+	return slices.DeleteFunc(g.held(), func(p *corev1.Pod) bool { return !g.inspection.Fit(p) })
 }
 
 // held pods wait at it.

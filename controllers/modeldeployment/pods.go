@@ -15,22 +15,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
-// release takes our gate from each held pod that is fit, and leaves the gates of others. While gated a pod could be
-// changed, so the very version that was judged is named as a precondition: one that has changed since is judged again.
-func (r *Reconciler) release(ctx context.Context, g *gathered) error {
+// release takes our gate from held pods, and leaves the gates of others. While gated a pod could be changed, so the very
+// version that was judged is named as a precondition: one that has changed since is judged again.
+func (r *Reconciler) release(ctx context.Context, held []*corev1.Pod) error {
 	var errs []error
-	for _, pod := range g.held() {
-		if pod.DeletionTimestamp != nil || !g.inspection.Fit(pod) {
+	for _, pod := range held {
+		if pod.DeletionTimestamp != nil {
 			continue
 		}
 		err := r.releasePod(ctx, pod)
 		switch {
-		case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		case err == nil:
+			metrics.GatesReleased.Inc()
+		case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		default:
 			errs = append(errs, fmt.Errorf("release pod %s: %w", pod.Name, err))
 		}
@@ -60,16 +63,17 @@ func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, 
 	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), since.Time, now,
 		enforced.Verdict.DeploymentLevel, enforced.Verdict.SecurityLevel)
 	eviction, err := workload.Evict(ctx, r.Client, g.admitted(), measures)
+	metrics.Evicted(eviction)
 
-	shortfall := &v1alpha1.Shortfall{Since: since, Step: measures.Step(), Blocked: bounded(eviction.Blocked)}
-	if !measures.Next.IsZero() {
-		shortfall.NextStepTime = &metav1.Time{Time: measures.Next}
+	report.status.Shortfall = &v1alpha1.Shortfall{Since: since, Step: measures.Step(), Blocked: boundedTo(maxBlocked, eviction.Obstacle)}
+	next := measures.Next
+	if !next.IsZero() {
+		report.status.Shortfall.NextStepTime = &metav1.Time{Time: next}
 	}
-	report.status.Shortfall = shortfall
-	if eviction.Blocked != "" {
-		return sooner(measures.Next, now.Add(retryEviction)), err
+	if measures.Step() != "" {
+		next = sooner(next, now.Add(retryEviction))
 	}
-	return measures.Next, err
+	return next, err
 }
 
 func (g *gathered) policy(label string) *v1alpha1.ScalingPolicy {

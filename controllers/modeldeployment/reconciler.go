@@ -6,15 +6,18 @@ package modeldeployment
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/podrules"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
@@ -26,25 +29,31 @@ const PodsByModel = "model"
 // FieldManager owns the status of ModelDeployments and the removal of gates.
 const FieldManager = "interlock-modeldeployment"
 
-// retryEviction is how long to wait before pods that a budget protects are tried again.
-const retryEviction = 5 * time.Second
+const (
+	// retryEviction is how long to wait before pods that are to go and still run are tried again.
+	retryEviction = 5 * time.Second
+	// catchUp is how long to wait for a cache that is behind.
+	catchUp = 100 * time.Millisecond
+)
 
 // Reconciler decides on models.
 type Reconciler struct {
 	Client   client.Client
 	Board    *verdicts.Board
+	Rules    *podrules.Register
 	Compiler *safeguard.Compiler
-	Clock    clock.PassiveClock
-	Events   events.EventRecorder
+	// Install says which namespaces are never enrolled.
+	Install admission.Install
+	Clock   clock.PassiveClock
+	Events  events.EventRecorder
 }
 
-// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments,verbs=get;list;watch
-// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments/status,verbs=get;patch;update
-// +kubebuilder:rbac:groups=interlock.dev,resources=scalingpolicies;safeguards;clearanceledgers;capabilityassessments,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch;delete
+// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
-// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=list;watch
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile decides on one model.
@@ -53,45 +62,67 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Board.Drop(req.NamespacedName)
+			err = r.freeUndeclared(ctx, req.NamespacedName)
 		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	g, err := r.gather(ctx, md)
+	g, err := r.gather(ctx, now, md)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	judgements := g.decide(now)
 	r.Board.Put(req.NamespacedName, judgements)
 
+	next := g.settled
+	for _, j := range judgements {
+		next = sooner(next, j.Verdict.Revisit)
+	}
 	enforced, isEnforced := verdicts.Under(judgements, v1alpha1.EnforceLabel)
 	if isEnforced {
 		agrees, err := r.ledgerAgrees(ctx, md, enforced)
 		if err != nil || !agrees {
-			return ctrl.Result{RequeueAfter: revisit(now, enforced.Verdict.Revisit)}, err
+			return ctrl.Result{RequeueAfter: revisit(now, next)}, err
 		}
 	}
 	report := newReport(md, g, judgements)
-	next, err := r.act(ctx, now, g, enforced, report)
-	if reportErr := r.report(ctx, md, report); err == nil {
-		err = reportErr
+	again, err := r.act(ctx, now, g, enforced, report)
+	behind, reportErr := r.report(ctx, md, report)
+	if behind {
+		again = sooner(again, now.Add(catchUp))
 	}
-	for _, j := range judgements {
-		next = sooner(next, j.Verdict.Revisit)
-	}
-	return ctrl.Result{RequeueAfter: revisit(now, next)}, err
+	return ctrl.Result{RequeueAfter: revisit(now, sooner(next, again))}, errors.Join(err, reportErr)
 }
 
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.
 func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
 	switch enforced.Verdict.Outcome {
 	case v1alpha1.OutcomeCleared:
-		return time.Time{}, r.release(ctx, g)
+		return time.Time{}, r.release(ctx, g.fit())
 	case v1alpha1.OutcomeRevoked:
 		return r.shortfall(ctx, now, g, enforced, report)
+	case "": // Nothing is enforced here any more, so nothing may hold a pod.
+		return time.Time{}, r.release(ctx, g.held())
 	default:
 		return time.Time{}, nil
 	}
+}
+
+// freeUndeclared releases the pods of a model that is not declared if its namespace is not enrolled (any more). In one
+// that is, they stay held.
+func (r *Reconciler) freeUndeclared(ctx context.Context, model types.NamespacedName) error {
+	labels, err := r.enrolmentLabels(ctx, model.Namespace)
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if _, enforced := labels[v1alpha1.EnforceLabel]; enforced {
+		return nil
+	}
+	pods, err := r.pods(ctx, model)
+	if err != nil {
+		return err
+	}
+	return r.release(ctx, (&gathered{pods: pods}).held())
 }
 
 // ledgerAgrees says whether the API server enforces the verdict already: what clears a model must stand there before a

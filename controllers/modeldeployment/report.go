@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,8 +17,11 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// maxMessage is the longest message that the API takes.
-const maxMessage = 1024
+// The longest texts that the API takes.
+const (
+	maxMessage = 1024
+	maxBlocked = 300
+)
 
 // report is the status of a model in the making.
 type report struct {
@@ -75,18 +79,24 @@ func (r *report) ready(status metav1.ConditionStatus, reason, message string) {
 		ObservedGeneration: r.status.ObservedGeneration})
 }
 
-// report writes the status if it differs, and after that an event if the verdict has changed.
-func (r *Reconciler) report(ctx context.Context, md *v1alpha1.ModelDeployment, report *report) error {
+// report writes the status if it differs, and after that an event if the verdict has changed. It says so when the cache
+// was behind what has been reported already: then nothing is written, and nothing is told twice.
+func (r *Reconciler) report(ctx context.Context, md *v1alpha1.ModelDeployment, report *report) (behind bool, err error) {
 	before := md.DeepCopy()
 	md.Status = report.status
 	if apiequality.Semantic.DeepEqual(before.Status, md.Status) {
-		return nil
+		return false, nil
 	}
-	if err := r.Client.Status().Patch(ctx, md, client.MergeFrom(before), client.FieldOwner(FieldManager)); err != nil {
-		return client.IgnoreNotFound(err)
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	err = r.Client.Status().Patch(ctx, md, patch, client.FieldOwner(FieldManager))
+	if apierrors.IsConflict(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
 	}
 	r.tell(before, md)
-	return nil
+	return false, nil
 }
 
 func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
@@ -98,15 +108,21 @@ func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
 		message := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady).Message
 		r.Events.Eventf(after, nil, kind, string(after.Status.Verdict), "Decide", "%s", message)
 	}
+	if before.Status.Verdict != "" && after.Status.Verdict == "" {
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotEnrolled, "Decide",
+			"the namespace was taken out of policy %s: nothing holds this model any more", before.Status.Policy)
+	}
 	if s := after.Status.Shortfall; s != nil && s.Step != "" && (before.Status.Shortfall == nil || before.Status.Shortfall.Step != s.Step) {
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall",
 			"pods that run without clearance are taken out, as policy %s says", after.Status.Policy)
 	}
 }
 
-func bounded(text string) string {
-	if len(text) <= maxMessage {
+func bounded(text string) string { return boundedTo(maxMessage, text) }
+
+func boundedTo(limit int, text string) string {
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxMessage-3], "") + "..."
+	return strings.ToValidUTF8(text[:limit-3], "") + "..."
 }

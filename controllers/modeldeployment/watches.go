@@ -19,6 +19,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
+	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/internal/admission"
 )
 
@@ -27,8 +28,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("modeldeployment").
-		WithOptions(controller.Options{MaxConcurrentReconciles: 8}).
-		For(&v1alpha1.ModelDeployment{}, specChanged).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 8, RateLimiter: retry.Limiter()}).
+		For(&v1alpha1.ModelDeployment{}). // and its status: whoever decided by a status older than its own last one decides again
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(modelOfPod), builder.WithPredicates(podChanged())).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespaceOf), specChanged).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
@@ -36,6 +37,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
 		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
+		WatchesRawSource(r.Rules.Changes(handler.EnqueueRequestsFromMapFunc(r.allModels))).
 		Complete(r)
 }
 
@@ -60,8 +62,19 @@ func (r *Reconciler) modelsOfNamespaceOf(ctx context.Context, o client.Object) [
 	return r.models(ctx, client.InNamespace(o.GetNamespace()))
 }
 
+// modelsOfNamespace names the models that are declared in a namespace and those that pods there name besides, which are
+// free to go once the namespace is not enrolled any more.
 func (r *Reconciler) modelsOfNamespace(ctx context.Context, ns client.Object) []reconcile.Request {
-	return r.models(ctx, client.InNamespace(ns.GetName()))
+	all := r.models(ctx, client.InNamespace(ns.GetName()))
+	pods := &corev1.PodList{}
+	if err := r.Client.List(ctx, pods, client.InNamespace(ns.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "List pods")
+		return all
+	}
+	for i := range pods.Items {
+		all = append(all, modelOfPod(ctx, &pods.Items[i])...)
+	}
+	return all
 }
 
 func (r *Reconciler) allModels(ctx context.Context, _ client.Object) []reconcile.Request {

@@ -13,6 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
@@ -89,6 +91,25 @@ func (b *Board) Changes() source.Source {
 		b.queue = queue
 		return nil
 	})
+}
+
+// Count counts the models by the verdict under the policy that is enforced.
+func (b *Board) Count() map[metrics.Standing]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := map[metrics.Standing]int{}
+	for _, judgements := range b.models {
+		j, ok := Under(judgements, v1alpha1.EnforceLabel)
+		if !ok {
+			continue
+		}
+		s := metrics.Standing{Outcome: string(j.Verdict.Outcome)}
+		if j.PolicyDigest != "" {
+			s.Policy = j.Policy
+		}
+		n[s]++
+	}
+	return n
 }
 
 // Under gives the judgement that a label of the namespace asks for.

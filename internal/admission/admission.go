@@ -27,6 +27,7 @@ const (
 	HoldPolicy      = "interlock-hold"
 	AdmitPolicy     = "interlock-admit"
 	GuardPolicy     = "interlock-guard"
+	IdentityPolicy  = "interlock-identity"
 	LedgerPolicy    = "interlock-ledgers"
 	EnrolmentPolicy = "interlock-enrolment"
 	NoticePolicy    = "interlock-notice"
@@ -71,9 +72,10 @@ func Policies(install Install, rules []Rule) []Object {
 	onlyWarned := selector(exists(v1alpha1.WarnLabel), metav1.LabelSelectorRequirement{
 		Key: v1alpha1.EnforceLabel, Operator: metav1.LabelSelectorOpDoesNotExist})
 	return []Object{
-		hold(), holdBinding(enrolled),
-		admit(rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
-		guard(install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
+		hold(enrolled), holdBinding(enrolled),
+		admit(enrolled, rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
+		guard(enrolled, install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
+		identity(enrolled), binding(IdentityPolicy, IdentityPolicy, admissionv1.Deny, enrolled, nil),
 		ledgers(install), binding(LedgerPolicy, LedgerPolicy, admissionv1.Deny, selector(), nil),
 		enrolment(install), binding(EnrolmentPolicy, EnrolmentPolicy, admissionv1.Deny, selector(), nil),
 		notice(NoticePolicy, rules, v1alpha1.EnforceLabel, v1alpha1.WarnLabel),

@@ -11,8 +11,11 @@ import (
 // CEL that several policies share. `object` is a Pod, `params` the ClearanceLedger of its namespace.
 var (
 	// modelOf is the model that a pod names, or ''.
-	modelOf    = fmt.Sprintf(`object.metadata.?labels['%s'].orValue('')`, v1alpha1.ModelLabel)
-	oldModelOf = strings.ReplaceAll(modelOf, "object.", "oldObject.")
+	modelOf = fmt.Sprintf(`object.metadata.?labels['%s'].orValue('')`, v1alpha1.ModelLabel)
+
+	// relabelled says whether a change of a pod changes the model that it names. A label that comes or goes while it is
+	// empty counts as well, since selectors tell these apart; '-' is no value that a label can have.
+	relabelled = fmt.Sprintf(`object.metadata.?labels['%[1]s'].orValue('-') != oldObject.metadata.?labels['%[1]s'].orValue('-')`, v1alpha1.ModelLabel)
 
 	// gated says whether the pod carries our gate.
 	gated    = fmt.Sprintf(`object.spec.?schedulingGates.orValue([]).exists(g, g.name == '%s')`, v1alpha1.ClearanceGate)

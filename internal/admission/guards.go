@@ -24,36 +24,47 @@ func ledgers(install Install) Object {
 	})
 }
 
-// enrolment lets the labels that put a namespace under a policy be changed only by who has the verb for each policy that
-// they name before and after, and never on namespaces that the cluster needs to come up.
+// enrolment lets the labels that put a namespace under a policy be changed only by who has the verb for the policy that
+// a label names before and for the one that it names afterwards, and never on namespaces that the cluster needs to come
+// up. Each label has a validation of its own, since one expression may ask the authorizer twice and no more: a third
+// question would cost more than the API server lets an expression spend.
 func enrolment(install Install) Object {
-	labels := []string{v1alpha1.EnforceLabel, v1alpha1.WarnLabel, v1alpha1.AuditLabel}
-	guarded := append(labels, v1alpha1.CoverageLabel)
+	validations := []admissionv1.Validation{
+		deny(fmt.Sprintf("!(object.metadata.name in %s) || %s == '-'", list(install.NeverEnrolled()), labelOf("object", v1alpha1.EnforceLabel)),
+			"this namespace can never be enrolled: the cluster or Interlock would not come up again", ""),
+		mayEnroll(v1alpha1.EnforceLabel, changes(v1alpha1.EnforceLabel)+" || "+changes(v1alpha1.CoverageLabel)),
+		mayEnroll(v1alpha1.WarnLabel, changes(v1alpha1.WarnLabel)),
+		mayEnroll(v1alpha1.AuditLabel, changes(v1alpha1.AuditLabel)),
+	}
+	anyChange := strings.Join([]string{
+		changes(v1alpha1.EnforceLabel), changes(v1alpha1.WarnLabel), changes(v1alpha1.AuditLabel), changes(v1alpha1.CoverageLabel)}, " || ")
 	return validating(EnrolmentPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: match(selector(), resources("", "v1", onApply, "namespaces", "namespaces/status", "namespaces/finalize")),
-		MatchConditions: []admissionv1.MatchCondition{{
-			Name: "labels-change", Expression: fmt.Sprintf("%s.exists(l, %s != %s)", list(guarded), labelOf("object", "l"), labelOf("oldObject", "l"))}},
-		Variables: []admissionv1.Variable{{
-			Name: "policies",
-			Expression: fmt.Sprintf("(%[1]s.map(l, %[2]s) + %[1]s.map(l, %[3]s)).filter(p, p != '')",
-				list(labels), labelOf("object", "l"), labelOf("oldObject", "l"))}},
-		Validations: []admissionv1.Validation{
-			deny(fmt.Sprintf("!(object.metadata.name in %s) || %s == ''", list(install.NeverEnrolled()), labelOf("object", "'"+v1alpha1.EnforceLabel+"'")),
-				"this namespace can never be enrolled: the cluster or Interlock would not come up again", ""),
-			deny(fmt.Sprintf("variables.policies.all(p, authorizer.group('%s').resource('scalingpolicies').name(p).check('%s').allowed())",
-				v1alpha1.GroupVersion.Group, v1alpha1.EnrollVerb),
-				"whoever changes the enrolment of a namespace needs the RBAC verb enroll on the scalingpolicies concerned",
-				`'user "' + request.userInfo.username + '" needs the RBAC verb enroll on scalingpolicies ' + variables.policies.join(', ') + ' to change the enrolment of this namespace'`),
-			deny(fmt.Sprintf("variables.policies.size() > 0 || authorizer.group('%s').resource('scalingpolicies').check('%s').allowed()",
-				v1alpha1.GroupVersion.Group, v1alpha1.EnrollVerb),
-				"whoever changes the coverage of a namespace needs the RBAC verb enroll on scalingpolicies", ""),
-		},
+		MatchConditions:  []admissionv1.MatchCondition{{Name: "labels-change", Expression: anyChange}},
+		Validations:      validations,
 	})
 }
 
-// labelOf is CEL for the value of a label, ” when it is absent, or when there is no such object.
+// mayEnroll asks for the verb on the policies that a label names before and afterwards when a condition is met. An empty
+// name, or none at all, asks for the verb on all policies.
+func mayEnroll(label, when string) admissionv1.Validation {
+	policies := fmt.Sprintf("[%s, %s].filter(p, p != '-')", labelOf("oldObject", label), labelOf("object", label))
+	return deny(fmt.Sprintf("!(%[1]s) || (%[2]s.size() == 0 ? [''] : %[2]s).all(p, authorizer.group('%[3]s').resource('scalingpolicies').name(p).check('%[4]s').allowed())",
+		when, policies, v1alpha1.GroupVersion.Group, v1alpha1.EnrollVerb),
+		"whoever changes the enrolment of a namespace needs the RBAC verb enroll on the scalingpolicies concerned",
+		fmt.Sprintf(`'user "' + request.userInfo.username + '" needs the RBAC verb enroll on scalingpolicies ' + %s.join(', ') + ' to change the enrolment of this namespace'`, policies))
+}
+
+// changes is CEL for whether the request changes a label. To be there and empty is not the same as to be absent:
+// selectors tell these apart.
+func changes(label string) string {
+	return fmt.Sprintf("%s != %s", labelOf("object", label), labelOf("oldObject", label))
+}
+
+// labelOf is CEL for the value of a label, '-' when it is absent, or when there is no such object; no label has that
+// value.
 func labelOf(object, label string) string {
-	return fmt.Sprintf("(%[1]s == null ? '' : %[1]s.metadata.?labels[%[2]s].orValue(''))", object, label)
+	return fmt.Sprintf("(%[1]s == null ? '-' : %[1]s.metadata.?labels['%[2]s'].orValue('-'))", object, label)
 }
 
 func list(values []string) string { return "['" + strings.Join(values, "', '") + "']" }

@@ -13,13 +13,13 @@ import (
 // hold adds the gate to every new pod whose model is not cleared, and the default model to those that name none. A pod
 // without a model and without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot
 // be seen in a mutation, where the pod has no creation time yet: AdmitPolicy refuses it then.
-func hold() Object {
+func hold(namespaces *metav1.LabelSelector) Object {
 	return &admissionv1.MutatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
 		ObjectMeta: meta(HoldPolicy),
 		Spec: admissionv1.MutatingAdmissionPolicySpec{
 			ParamKind:          ledgerKind(),
-			MatchConstraints:   match(selector(), resources("", "v1", onCreate, "pods")),
+			MatchConstraints:   match(namespaces, resources("", "v1", onCreate, "pods")),
 			FailurePolicy:      new(admissionv1.Fail),
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
 			MatchConditions: []admissionv1.MatchCondition{{

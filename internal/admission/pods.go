@@ -7,12 +7,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // admit judges a new pod after all mutation: it is held, or need not name a model, or its model's lease lasts and it
 // meets every pod rule that the model is asked for. The creation time, which the API server has set by now, is the
 // clock.
-func admit(rules []Rule) Object {
+func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 	asItShouldBe := fmt.Sprintf("(%[1]s != '' && %[2]s) ||\n(%[1]s == '' && %[3]s) ||\n%[4]s",
 		modelOf, gated, uncovered, clearance(modelOf, inLease+meetsRules(rules)))
 	validations := []admissionv1.Validation{
@@ -27,7 +28,7 @@ func admit(rules []Rule) Object {
 	}
 	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        ledgerKind(),
-		MatchConstraints: match(selector(), resources("", "v1", onCreate, "pods")),
+		MatchConstraints: match(namespaces, resources("", "v1", onCreate, "pods")),
 		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: "!(" + asItShouldBe + ")"}},
 		Variables:        podVariables(),
 		Validations:      append(validations, ruleValidations(rules, "false")...),
@@ -36,12 +37,11 @@ func admit(rules []Rule) Object {
 
 // guard judges a change of a living pod: the model it names is frozen, only the operator takes the gate away, and a pod
 // past the gate may change only while its model is cleared and in ways that meet the rules.
-func guard(install Install, rules []Rule) Object {
+func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Object {
 	const held = "variables.held"
 	variables := append(podVariables(), admissionv1.Variable{Name: "held", Expression: gated})
 	validations := []admissionv1.Validation{
-		deny(modelOf+" == "+oldModelOf,
-			fmt.Sprintf("the label %s cannot change once the pod exists; delete the pod and create it anew", v1alpha1.ModelLabel), ""),
+		deny("!("+relabelled+")", frozenMessage, ""),
 		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
 			fmt.Sprintf("only Interlock takes the scheduling gate %s away, once the model is cleared", v1alpha1.ClearanceGate), ""),
 		namesModel(held),
@@ -51,11 +51,30 @@ func guard(install Install, rules []Rule) Object {
 	}
 	return validating(GuardPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        ledgerKind(),
-		MatchConstraints: match(selector(), resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
+		MatchConstraints: match(namespaces, resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
 		MatchConditions: []admissionv1.MatchCondition{{
-			Name: "changes-what-runs", Expression: fmt.Sprintf("%s != %s || object.spec != oldObject.spec", modelOf, oldModelOf)}},
+			Name: "changes-what-runs", Expression: relabelled + " || object.spec != oldObject.spec"}},
 		Variables:   variables,
 		Validations: append(validations, ruleValidations(rules, held)...),
+	})
+}
+
+var frozenMessage = fmt.Sprintf("the label %s cannot change once the pod exists; delete the pod and create it anew", v1alpha1.ModelLabel)
+
+// identity lets nothing beside a change of the pod itself, which GuardPolicy judges, change the model that it names: the
+// status of a pod is written together with its labels, and a Binding overwrites them. It reads no ledger, since kubelets
+// write the status often.
+func identity(namespaces *metav1.LabelSelector) Object {
+	return validating(IdentityPolicy, admissionv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: match(namespaces,
+			resources("", "v1", onUpdate, "pods/status"), resources("", "v1", onCreate, "pods/binding", "bindings")),
+		MatchConditions: []admissionv1.MatchCondition{{
+			Name:       "names-another-model",
+			Expression: fmt.Sprintf("oldObject == null ? '%s' in object.metadata.?labels.orValue({}) : %s", v1alpha1.ModelLabel, relabelled)}},
+		Validations: []admissionv1.Validation{
+			deny("oldObject == null", frozenMessage, ""),
+			deny("oldObject != null", fmt.Sprintf("a Binding cannot set the label %s", v1alpha1.ModelLabel), ""),
+		},
 	})
 }
 
@@ -85,9 +104,14 @@ func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
 	return validations
 }
 
+// ruleMessage is one line: the API server refuses a policy with any message that is not, and with it the rules of all
+// other Safeguards.
 func ruleMessage(r Rule, message string) string {
-	return fmt.Sprintf("Safeguard %s: %s. %s", r.Safeguard, message, r.Remedy)
+	return decision.OneLine(fmt.Sprintf("Safeguard %s: %s. %s", r.Safeguard, message, r.Remedy), maxRuleMessage)
 }
+
+// maxRuleMessage leaves room for the longest name, message and remedy.
+const maxRuleMessage = 1024
 
 func deny(expression, message, messageExpression string) admissionv1.Validation {
 	return admissionv1.Validation{

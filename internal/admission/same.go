@@ -13,7 +13,8 @@ import (
 
 // Same says whether an object in the API server is what it should be: the same spec, to the last field, and our labels.
 func Same(want, have Object) bool {
-	labels := maps.Clone(have.GetLabels())
+	labels := map[string]string{}
+	maps.Copy(labels, have.GetLabels())
 	maps.Copy(labels, want.GetLabels())
 	return maps.Equal(labels, have.GetLabels()) && apiequality.Semantic.DeepEqual(specOf(want), specOf(have))
 }

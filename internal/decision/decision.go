@@ -233,9 +233,15 @@ func (v *Verdict) hold(reason, message string) {
 func (v *Verdict) judge(in Input, req requirement) {
 	v.Safeguards = make([]v1alpha1.SafeguardResult, len(req.obligations))
 	for i := range req.obligations {
+		o := &req.obligations[i]
+		f, looked := in.Findings[o.safeguard]
+		if !looked {
+			f = Finding{Message: fmt.Sprintf("Safeguard %q does not exist or was not looked at", o.safeguard),
+				Remedy: "create the Safeguard, or have it taken out of the policy"}
+		}
 		r := &v.Safeguards[i]
-		*r = result(in, &req.obligations[i])
-		if r.ValidUntil != nil && in.Now.Before(r.ValidUntil.Time) {
+		*r = result(f, o, in.Now)
+		if f.State == v1alpha1.SafeguardSatisfied && r.ValidUntil != nil && in.Now.Before(r.ValidUntil.Time) {
 			v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
 		}
 		if holds(r.Force) {
@@ -279,12 +285,8 @@ func LeaseEnd(policy *v1alpha1.ScalingPolicy, now time.Time) (end, renew time.Ti
 	return slot.Add(2 * half), slot.Add(half)
 }
 
-func result(in Input, o *obligation) v1alpha1.SafeguardResult {
-	f, ok := in.Findings[o.safeguard]
-	if !ok {
-		f = Finding{Message: fmt.Sprintf("Safeguard %q does not exist or was not looked at", o.safeguard),
-			Remedy: "create the Safeguard, or have it taken out of the policy"}
-	}
+// result says whether what was found meets what is asked at a time.
+func result(f Finding, o *obligation, now time.Time) v1alpha1.SafeguardResult {
 	r := v1alpha1.SafeguardResult{
 		Name: o.safeguard, RequiredBy: o.requiredBy, Force: o.force,
 		State: f.State, Strength: f.Strength, Message: f.Message, Remedy: f.Remedy, ValidUntil: f.ends(),
@@ -293,7 +295,7 @@ func result(in Input, o *obligation) v1alpha1.SafeguardResult {
 	case f.State == v1alpha1.SafeguardMissing || f.State == v1alpha1.SafeguardExpired:
 	case f.State != v1alpha1.SafeguardSatisfied:
 		r.State = v1alpha1.SafeguardUnknown
-	case r.ValidUntil != nil && !in.Now.Before(r.ValidUntil.Time):
+	case r.ValidUntil != nil && !now.Before(r.ValidUntil.Time):
 		r.State = v1alpha1.SafeguardExpired
 		r.Message = fmt.Sprintf("ended at %s: %s", r.ValidUntil.Format(time.RFC3339), f.Message)
 	case rank(f.Strength) < demanded(o.minimumStrength):

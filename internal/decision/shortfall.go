@@ -12,7 +12,7 @@ import (
 type Measures struct {
 	// Evict the pods through the eviction API.
 	Evict bool
-	// Force deletes those that a budget protects.
+	// Force deletes those that a budget protects; it implies Evict.
 	Force bool
 	// Next is when more is done; zero, never.
 	Next time.Time
@@ -20,7 +20,7 @@ type Measures struct {
 
 // Step names the step that the measures take.
 func (m Measures) Step() v1alpha1.ShortfallAction {
-	if m.Evict || m.Force {
+	if m.Evict {
 		return v1alpha1.ShortfallEvict
 	}
 	return ""
@@ -41,9 +41,11 @@ func OnShortfall(policy *v1alpha1.ScalingPolicy, since, now time.Time, levels ..
 		return m
 	}
 	for _, step := range policy.Spec.Levels[i].OnShortfall {
-		m.Evict = m.due(step.After, since, now)
-		if step.ForceAfter != nil {
-			m.Force = m.due(step.ForceAfter, since, now)
+		switch {
+		case step.ForceAfter != nil && m.due(step.ForceAfter, since, now):
+			m.Evict, m.Force = true, true
+		case m.due(step.After, since, now):
+			m.Evict = true
 		}
 	}
 	return m

@@ -5,13 +5,14 @@
 package safeguard
 
 import (
+	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/google/cel-go/cel"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard/egress"
 )
 
@@ -35,10 +37,19 @@ type Compiled struct {
 	Strength v1alpha1.Strength
 	// unknown says why the method finds out nothing, if it does not.
 	unknown string
+	// onlyReported says that what breaks it is not held for that.
+	onlyReported bool
 	// needsNoPod says that the method tells something where there is no pod yet.
 	needsNoPod bool
 	// judge says what is wrong with a pod, each in a line; nothing when nothing is.
 	judge func(pod *corev1.Pod, around Surroundings) []string
+}
+
+// OnlyReported gives the same Safeguard for a policy under which it does not hold what breaks it.
+func (c *Compiled) OnlyReported() *Compiled {
+	reported := *c
+	reported.onlyReported = true
+	return &reported
 }
 
 // Compiler compiles Safeguards and keeps what it compiled, by identity and generation. It is safe for concurrent use.
@@ -71,8 +82,12 @@ func NewCompiler() (*Compiler, error) {
 	return &Compiler{env: env, kept: map[types.UID]compilation{}}, nil
 }
 
-// Compile makes a Safeguard ready for use. The error says what is wrong with it and where.
+// Compile makes a Safeguard ready for use. The error says in one line what is wrong with it and where. What has no
+// identity, since it comes from a file, is not kept.
 func (c *Compiler) Compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
+	if sg.UID == "" {
+		return c.compile(sg)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if have, ok := c.kept[sg.UID]; ok && have.generation == sg.Generation {
@@ -132,6 +147,9 @@ func frozenLabels(pod *corev1.Pod) labels.Set {
 	return labels.Set{v1alpha1.ModelLabel: pod.Labels[v1alpha1.ModelLabel]}
 }
 
+// maxError is the longest that is said of an expression, of which CEL quotes the whole with each error.
+const maxError = 600
+
 type podValidation struct {
 	program cel.Program
 	message string
@@ -149,7 +167,7 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 		validations = append(validations, podValidation{program, v.Message})
 	}
 	return func(pod *corev1.Pod, _ Surroundings) []string {
-		activation := map[string]any{"object": common.SchemalessTypedToVal(pod)}
+		activation := map[string]any{"object": common.SchemalessTypedToVal(typed(pod))}
 		var wrong []string
 		for _, v := range validations {
 			switch result, _, err := v.program.Eval(activation); {
@@ -163,10 +181,17 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 	}, nil
 }
 
+// typed gives a pod its kind, which clients drop and the API server shows to expressions.
+func typed(pod *corev1.Pod) *corev1.Pod {
+	shallow := *pod
+	shallow.TypeMeta = metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Pod"}
+	return &shallow
+}
+
 func (c *Compiler) program(expression string) (cel.Program, error) {
 	ast, issues := c.env.Compile(expression)
 	if issues.Err() != nil {
-		return nil, fmt.Errorf("%s", strings.Join(strings.Fields(issues.Err().Error()), " "))
+		return nil, errors.New(decision.OneLine(issues.Err().Error(), maxError))
 	}
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must yield a bool, but yields %s", out)

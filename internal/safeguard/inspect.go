@@ -1,6 +1,7 @@
 package safeguard
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -18,12 +20,15 @@ import (
 type Inspection struct {
 	// Findings by the name of the Safeguard.
 	Findings map[string]decision.Finding
-	// Violations say what is wrong with each pod, by the name of the Safeguard. A pod that is not here is fit.
+	// Violations say what is wrong with each pod, by the name of the Safeguard.
 	Violations map[types.UID]map[string]string
+
+	// breaks counts the Safeguards that hold a pod.
+	breaks map[types.UID]int
 }
 
-// Fit says whether nothing that is asked for is wrong with a pod.
-func (i Inspection) Fit(pod *corev1.Pod) bool { return len(i.Violations[pod.UID]) == 0 }
+// Fit says whether a pod breaks nothing that holds it.
+func (i Inspection) Fit(pod *corev1.Pod) bool { return i.breaks[pod.UID] == 0 }
 
 // Living says whether a pod may run or come to run: it has not ended.
 func Living(pod *corev1.Pod) bool {
@@ -35,23 +40,38 @@ func Held(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return g.Name == v1alpha1.ClearanceGate })
 }
 
+// drainSeconds is the longest that a pod on its way out may take for it not to count any more. One that takes longer
+// serves on, and with a long grace period does so for as long as it likes.
+const drainSeconds = 30
+
+// counts says whether a pod runs, or may come to run, for more than a moment.
+func counts(pod *corev1.Pod) bool {
+	leaving := pod.DeletionTimestamp != nil && (Held(pod) || ptr.Deref(pod.DeletionGracePeriodSeconds, 0) <= drainSeconds)
+	return Living(pod) && !leaving
+}
+
 // Inspect judges the pods of one model by each Safeguard.
 //
-// A held pod endangers nobody, so of these only the ones that break the fewest safeguards count: the old pods of a
+// A held pod endangers nobody, so of these only the ones that are held by the fewest safeguards count: the old pods of a
 // rollout, waiting at the gate, neither keep the new ones from being released nor hide what has been mended. Where
 // there is no pod yet, methods that look at the surroundings judge a pod that carries nothing but the model's label.
 func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.Pod, around Surroundings) Inspection {
-	pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !Living(p) || p.DeletionTimestamp != nil })
+	pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !counts(p) })
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 
-	in := Inspection{Findings: map[string]decision.Finding{}, Violations: map[types.UID]map[string]string{}}
-	for _, sg := range safeguards {
-		for _, pod := range pods {
-			if wrong := sg.violations(pod, around); wrong != "" {
-				if in.Violations[pod.UID] == nil {
-					in.Violations[pod.UID] = map[string]string{}
-				}
-				in.Violations[pod.UID][sg.Name] = wrong
+	in := Inspection{Findings: map[string]decision.Finding{}, Violations: map[types.UID]map[string]string{}, breaks: map[types.UID]int{}}
+	for _, pod := range pods {
+		for _, sg := range safeguards {
+			wrong := sg.violations(pod, around)
+			if wrong == "" {
+				continue
+			}
+			if in.Violations[pod.UID] == nil {
+				in.Violations[pod.UID] = map[string]string{}
+			}
+			in.Violations[pod.UID][sg.Name] = wrong
+			if !sg.onlyReported {
+				in.breaks[pod.UID]++
 			}
 		}
 	}
@@ -62,13 +82,13 @@ func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.
 	return in
 }
 
-// counted drops the held pods that break more safeguards than another pod does.
+// counted drops the held pods that more safeguards hold than another pod.
 func (i Inspection) counted(pods []*corev1.Pod) []*corev1.Pod {
 	fewest := math.MaxInt
 	for _, pod := range pods {
-		fewest = min(fewest, len(i.Violations[pod.UID]))
+		fewest = min(fewest, i.breaks[pod.UID])
 	}
-	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return Held(p) && len(i.Violations[p.UID]) > fewest })
+	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return Held(p) && i.breaks[p.UID] > fewest })
 }
 
 func (i Inspection) finding(sg *Compiled, model types.NamespacedName, pods []*corev1.Pod, around Surroundings) decision.Finding {
@@ -101,22 +121,20 @@ func leastPod(model types.NamespacedName) *corev1.Pod {
 		Namespace: model.Namespace, Labels: map[string]string{v1alpha1.ModelLabel: model.Name}}}
 }
 
-// violations words what is wrong with a pod in one line. A judge that panics has found out nothing, which is not
-// clearance.
+// violations words what is wrong with a pod in one line, empty when nothing is. A judge that panics has found out
+// nothing, which is not clearance.
 func (c *Compiled) violations(pod *corev1.Pod, around Surroundings) (wrong string) {
 	defer func() {
 		if r := recover(); r != nil {
-			wrong = fmt.Sprintf("the check itself failed: %v", r)
+			wrong = decision.OneLine(fmt.Sprintf("the check itself failed: %v", r), maxMessage)
 		}
 	}()
-	return bounded(strings.Join(c.judge(pod, around), "; "))
-}
-
-const maxMessage = 300
-
-func bounded(text string) string {
-	if len(text) <= maxMessage {
-		return text
+	said := c.judge(pod, around)
+	if len(said) == 0 {
+		return ""
 	}
-	return strings.ToValidUTF8(text[:maxMessage-3], "") + "..."
+	return cmp.Or(decision.OneLine(strings.Join(said, "; "), maxMessage), "it is broken, in words that cannot be shown")
 }
+
+// maxMessage is the longest that is said of one pod.
+const maxMessage = 300

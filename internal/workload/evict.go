@@ -4,8 +4,13 @@
 package workload
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -24,37 +29,46 @@ const forcedGraceSeconds = 30
 
 // Eviction is how taking pods out of service went.
 type Eviction struct {
-	// Gone counts the pods whose eviction or deletion was accepted now.
-	Gone int
-	// Blocked says what keeps some from being evicted; empty when nothing does.
-	Blocked string
+	// Evicted, Deleted, Blocked and Failed count the pods by what came of the attempt.
+	Evicted, Deleted, Blocked, Failed int
+	// Obstacle says in one line what keeps pods from going; empty when nothing does.
+	Obstacle string
 }
 
-// Evict takes pods out of service by the measures. Each pod is named by UID, so a namesake that came since is left alone.
+// Evict takes pods out of service by the measures. Each pod is named by UID, so a namesake that came since is left
+// alone. What one pod meets with keeps no other from going; the error tells what is no budget's doing.
 func Evict(ctx context.Context, c client.Client, pods []*corev1.Pod, measures decision.Measures) (Eviction, error) {
+	// Always the same order, so that the same obstacle is always told of the same pod.
+	pods = slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	var e Eviction
+	var obstacles []string
+	var errs []error
 	for _, pod := range pods {
-		switch {
-		case pod.DeletionTimestamp != nil && !lingers(pod, measures):
+		if !measures.Evict && !measures.Force || pod.DeletionTimestamp != nil && !lingers(pod, measures) {
 			continue
-		case measures.Force:
-			if err := forceOut(ctx, c, pod); err != nil {
-				return e, err
-			}
-			e.Gone++
-		case measures.Evict:
-			err := evict(ctx, c, pod)
-			if why := blockedBy(err); why != "" {
-				e.Blocked = fmt.Sprintf("pod %s: %s", pod.Name, why)
-				continue
-			}
-			if err != nil {
-				return e, err
-			}
-			e.Gone++
 		}
+		count := &e.Evicted
+		take := evict
+		if measures.Force {
+			count, take = &e.Deleted, forceOut
+		}
+		err := take(ctx, c, pod)
+		switch {
+		case err == nil:
+		case blocked(err):
+			count = &e.Blocked
+			obstacles = append(obstacles, fmt.Sprintf("pod %s: %s", pod.Name, wording(err)))
+		default:
+			count = &e.Failed
+			obstacles = append(obstacles, fmt.Sprintf("pod %s: %s", pod.Name, wording(err)))
+			errs = append(errs, fmt.Errorf("take out pod %s: %w", pod.Name, err))
+		}
+		*count++
 	}
-	return e, nil
+	if len(obstacles) > 0 {
+		e.Obstacle = fmt.Sprintf("%d of %d pods, such as %s", len(obstacles), len(pods), obstacles[0])
+	}
+	return e, errors.Join(errs...)
 }
 
 // lingers says whether a pod that is on its way out takes longer than force allows.
@@ -71,13 +85,24 @@ func evict(ctx context.Context, c client.Client, pod *corev1.Pod) error {
 	return ignoreGone(err)
 }
 
-// blockedBy says why an eviction must be tried again later: a budget allows none now (429), or several budgets select
-// the pod, which the API server answers with an internal error.
-func blockedBy(err error) string {
-	if apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) {
+// blocked says whether an eviction must wait for somebody else: a budget allows none now (429), or several budgets select
+// the pod, which the API server answers with code 500 and no reason.
+func blocked(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return apierrors.IsTooManyRequests(err) || ok && status.ErrStatus.Code == http.StatusInternalServerError
+}
+
+// wording gives what the API server says, and what it says of the causes, such as which budget it was.
+func wording(err error) string {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok || status.ErrStatus.Details == nil {
 		return err.Error()
 	}
-	return ""
+	words := []string{err.Error()}
+	for _, cause := range status.ErrStatus.Details.Causes {
+		words = append(words, cause.Message)
+	}
+	return strings.Join(words, " ")
 }
 
 func forceOut(ctx context.Context, c client.Client, pod *corev1.Pod) error {
@@ -86,7 +111,8 @@ func forceOut(ctx context.Context, c client.Client, pod *corev1.Pod) error {
 	return ignoreGone(c.Delete(ctx, pod, client.GracePeriodSeconds(grace), client.Preconditions{UID: &pod.UID}))
 }
 
-// ignoreGone takes a pod that is gone, or whose name another pod has by now, for done.
+// ignoreGone takes a pod that is gone, or whose name another pod has by now, for done. Whoever is wrong about that finds
+// out at the next attempt.
 func ignoreGone(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil

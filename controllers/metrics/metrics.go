@@ -1,0 +1,82 @@
+// Package metrics owns all metrics of Interlock. Each is served on the manager's metrics endpoint, beside those of
+// controller-runtime.
+//
+// The values of labels are bounded: they are words of ours, or names of ScalingPolicies that exist. Nothing that a
+// serving team can choose, such as the name of a namespace or model, is one.
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/interlock-dev/interlock/internal/workload"
+)
+
+var (
+	// GatesReleased counts pods that were let past the gate.
+	GatesReleased = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "interlock_gates_released_total",
+		Help: "Pods from which Interlock took its scheduling gate.",
+	})
+
+	evictions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "interlock_evictions_total",
+		Help: "Attempts to take a pod out of service that runs without clearance, by result: evicted, deleted (by force of " +
+			"the policy's deadline), blocked (by a disruption budget; tried again) or failed (tried again).",
+	}, []string{"result"})
+
+	// DriftRepairs counts admission policies and bindings that were restored.
+	DriftRepairs = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "interlock_enforcement_drift_repairs_total",
+		Help: "Admission policies and bindings of Interlock that somebody else changed or deleted, and that were restored. " +
+			"Any increase is an alarm.",
+	})
+
+	// LedgerWrites counts writes of ledgers.
+	LedgerWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "interlock_ledger_writes_total",
+		Help: "Writes of ClearanceLedgers, by the name of the ledger: interlock (what the API server enforces) or " +
+			"interlock-notices (what it says to people).",
+	}, []string{"ledger"})
+)
+
+// verdicts counts models, at each scrape anew.
+var verdicts = prometheus.NewDesc("interlock_models",
+	"ModelDeployments in enrolled namespaces, by the ScalingPolicy that is enforced (empty when it does not exist) and by "+
+		"outcome: Cleared, Held or Revoked.", []string{"policy", "outcome"}, nil)
+
+func init() {
+	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, LedgerWrites)
+	Evicted(workload.Eviction{}) // so that a rate can be taken from the first on
+}
+
+// Evicted counts attempts to take pods out of service.
+func Evicted(e workload.Eviction) {
+	for result, n := range map[string]int{"evicted": e.Evicted, "deleted": e.Deleted, "blocked": e.Blocked, "failed": e.Failed} {
+		evictions.WithLabelValues(result).Add(float64(n))
+	}
+}
+
+// Standing is what models are counted by.
+type Standing struct {
+	// Policy that is enforced; empty when it does not exist.
+	Policy  string
+	Outcome string
+}
+
+// Models lets the models be counted by a function, which is called at each scrape.
+func Models(count func() map[Standing]int) error {
+	return metrics.Registry.Register(models(count))
+}
+
+type models func() map[Standing]int
+
+// Describe tells the one metric.
+func (models) Describe(descs chan<- *prometheus.Desc) { descs <- verdicts }
+
+// Collect counts.
+func (m models) Collect(values chan<- prometheus.Metric) {
+	for s, n := range m() {
+		values <- prometheus.MustNewConstMetric(verdicts, prometheus.GaugeValue, float64(n), s.Policy, s.Outcome)
+	}
+}

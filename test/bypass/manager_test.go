@@ -1,0 +1,125 @@
+package bypass
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/internal/testing/controlplane"
+	"github.com/interlock-dev/interlock/internal/testing/stack"
+)
+
+// mutantVariable names the mutant to build the manager as, see mutants_test.go. Unset, it is built as it is.
+const mutantVariable = "INTERLOCK_BYPASS_MUTANT"
+
+// buildManager builds the manager from the tree. A mutant is laid over it by the compiler; the tree stays as it is.
+func buildManager(ctx context.Context, path string) error {
+	root, err := controlplane.ModuleRoot()
+	if err != nil {
+		return err
+	}
+	args := []string{"build", "-C", root, "-o", path}
+	if name := os.Getenv(mutantVariable); name != "" {
+		overlay, err := writeOverlay(root, filepath.Dir(path), name)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-overlay", overlay)
+	}
+	out, err := exec.CommandContext(ctx, "go", append(args, ".")...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build the manager: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// writeOverlay writes the files that a mutant changes, and the list of them for the compiler.
+func writeOverlay(root, dir, name string) (string, error) {
+	m, err := mutantNamed(name)
+	if err != nil {
+		return "", err
+	}
+	changed, err := m.apply(root)
+	if err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	for file, content := range changed {
+		at := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(at, []byte(content), 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(root, file)] = at
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, list, 0o600)
+}
+
+// startManager starts the manager of the suite anew. It takes away the lease of a killed one first, which it would wait
+// for otherwise.
+func startManager(ctx context.Context, args ...string) {
+	GinkgoHelper()
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: stack.Namespace, Name: "manager.interlock.dev"}}
+	Expect(client.IgnoreNotFound(admin.Delete(ctx, lease))).To(Succeed())
+	var err error
+	manager, err = cluster.StartManager(ctx, args...)
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// withoutManager kills the manager, as a crash would, until the spec is over.
+func withoutManager() {
+	GinkgoHelper()
+	Expect(manager.Kill()).To(Succeed())
+	DeferCleanup(func(ctx SpecContext) {
+		if running(manager) {
+			return
+		}
+		startManager(ctx)
+		waitEnforced(ctx)
+	})
+}
+
+func running(m *stack.Manager) bool {
+	select {
+	case <-m.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// metric reads one figure that the manager serves.
+func metric(ctx context.Context, name string) float64 {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, manager.MetricsURL(), nil)
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	for line := range strings.Lines(string(body)) {
+		var value float64
+		if _, err := fmt.Sscanf(line, name+" %g", &value); err == nil {
+			return value
+		}
+	}
+	Fail("the manager serves no metric " + name)
+	return 0
+}

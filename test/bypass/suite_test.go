@@ -1,0 +1,156 @@
+// Package bypass attacks Interlock on a real control plane, the way people with realistic rights would. Each spec begins
+// with the number of the attack in README.md, which also says what was broken to see the spec fail.
+package bypass
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/testing/controlplane"
+	"github.com/interlock-dev/interlock/internal/testing/stack"
+)
+
+var (
+	cluster *stack.Stack
+	manager *stack.Manager
+	scheme  = runtime.NewScheme()
+	mapper  meta.RESTMapper
+	// admin may do everything.
+	admin client.Client
+)
+
+// The one container, and ordered, since the last spec leaves wreckage behind.
+var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
+	Describe("object tricks", objectTricks)
+	Describe("workloads and mutators", workloadTricks)
+	Describe("namespaces", namespaceTricks)
+	Describe("gates and binding", gateTricks)
+	Describe("authority", authorityTricks)
+	Describe("faults", faults)
+	Describe("enforcement removed", removal)
+})
+
+func TestBypass(t *testing.T) {
+	if os.Getenv(controlplane.AssetsVariable) == "" {
+		t.Skipf("starts a control plane: run it with `make test`, which sets %s", controlplane.AssetsVariable)
+	}
+	RegisterFailHandler(Fail)
+	EnforceDefaultTimeoutsWhenUsingContexts()
+	SetDefaultEventuallyTimeout(15 * time.Second)
+	if os.Getenv(mutantVariable) != "" {
+		SetDefaultEventuallyTimeout(5 * time.Second)
+	}
+	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	RunSpecs(t, "Bypass")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	binary := filepath.Join(GinkgoT().TempDir(), "manager")
+	built := make(chan error, 1)
+	go func() { built <- buildManager(ctx, binary) }()
+
+	var err error
+	cluster, err = stack.Start(ctx, stack.Options{Nodes: controlplane.Nodes(2, 1), Manager: binary})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(cluster.Stop)
+	web, err := rest.HTTPClientFor(cluster.RESTConfig())
+	Expect(err).NotTo(HaveOccurred())
+	mapper, err = apiutil.NewDynamicRESTMapper(cluster.RESTConfig(), web)
+	Expect(err).NotTo(HaveOccurred())
+	admin = clientOf(cluster.RESTConfig())
+
+	for _, o := range pack() {
+		Expect(admin.Create(ctx, o)).To(Succeed())
+	}
+	makePeople(ctx)
+	Expect(<-built).To(Succeed())
+	startManager(ctx)
+	waitEnforced(ctx)
+}, NodeTimeout(5*time.Minute))
+
+var _ = JustAfterEach(func() {
+	if CurrentSpecReport().Failed() {
+		AddReportEntry("manager", manager.Report().Error())
+	}
+})
+
+// The policies of the suite. What all ask for at ASL-2 is in the hands of who writes the pod; what they ask for at ASL-3
+// beyond that is a NetworkPolicy, which is how specs clear and revoke a model.
+const (
+	// policyName has a long lease, and leaves running pods alone.
+	policyName = "bypass"
+	// evictingName evicts at once.
+	evictingName = "bypass-evicting"
+	// shortName has the shortest lease there is.
+	shortName = "bypass-short"
+	// laxName asks for nothing but ASL-2.
+	laxName = "bypass-lax"
+
+	imagePinned   = "image-pinned"
+	egressLimited = "egress-limited"
+)
+
+func pack() []client.Object {
+	asl2 := builder.Level(builder.ASL2).Deployment(imagePinned)
+	asl3 := func() *builder.LevelBuilder { return builder.Level(builder.ASL3).Security(egressLimited) }
+	return []client.Object{
+		builder.Safeguard(imagePinned).PodRule(builder.ImagesPinned, "an image is not pinned by digest").Build(),
+		builder.Safeguard(egressLimited).Egress().Build(),
+		builder.ScalingPolicy(policyName).Level(asl2).Level(asl3()).Build(),
+		builder.ScalingPolicy(evictingName).Level(asl2).Level(asl3().EvictAfter(0)).Build(),
+		builder.ScalingPolicy(shortName).Lease(10 * time.Second).Level(asl2).Level(asl3()).Build(),
+		builder.ScalingPolicy(laxName).Level(asl2).Level(builder.Level(builder.ASL3)).Build(),
+	}
+}
+
+func clientOf(config *rest.Config) client.Client {
+	GinkgoHelper()
+	c, err := client.New(config, client.Options{Scheme: scheme, Mapper: mapper})
+	Expect(err).NotTo(HaveOccurred())
+	return c
+}
+
+// waitEnforced waits until the API server has loaded all that the manager wrote.
+func waitEnforced(ctx context.Context) {
+	GinkgoHelper()
+	if os.Getenv(mutantVariable) != "" { // which may lack the very thing that would be waited for
+		Eventually(ctx, func() int { return len(ours(ctx)) }).Should(BeNumerically(">=", 16))
+		time.Sleep(time.Second)
+		return
+	}
+	t := newTenant(ctx, policyName)
+	Eventually(ctx, func(g Gomega) {
+		pod := t.pod("probe").Model("nobody").Build()
+		g.Expect(t.editor.Create(ctx, pod, client.DryRunAll)).To(Succeed())
+		g.Expect(pod).To(beHeld())
+		g.Expect(t.editor.Create(ctx, t.pod("probe").Build(), client.DryRunAll)).To(beRefusedBy(admission.AdmitPolicy, ""))
+	}).Should(Succeed())
+
+	pod := t.waiting(ctx, t.pod("probe").Model("nobody"))
+	relabel := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"interlock.dev/model":"a","interlock.dev/enforce":"b"}}}`))
+	Eventually(ctx, func(g Gomega) {
+		g.Expect(admin.Patch(ctx, pod.DeepCopy(), relabel, client.DryRunAll)).To(beRefusedBy(admission.GuardPolicy, ""))
+		g.Expect(admin.SubResource("status").Patch(ctx, pod.DeepCopy(), relabel, client.DryRunAll)).To(beRefusedBy(admission.IdentityPolicy, ""))
+		g.Expect(admin.Delete(ctx, t.ledger(ctx), client.DryRunAll)).To(beRefusedBy(admission.LedgerPolicy, ""))
+		g.Expect(platform.Patch(ctx, t.object(ctx), relabel, client.DryRunAll)).To(beRefusedBy(admission.EnrolmentPolicy, ""))
+	}).Should(Succeed())
+}
