@@ -49,6 +49,11 @@ func (s *story) run(ctx context.Context, command string, want ...string) {
 	s.show(ctx, s.stack.As(s.stack.Kubeconfig()), "", command, nil, want)
 }
 
+// feed is run with input for a command that reads it.
+func (s *story) feed(ctx context.Context, input, command string, want ...string) {
+	s.show(ctx, s.stack.As(s.stack.Kubeconfig()), input, command, nil, want)
+}
+
 // refused shows a command that the API server must refuse in the wanted words. input is what it reads.
 func (s *story) refused(ctx context.Context, kubeconfig, input, command string, want ...string) {
 	must := true

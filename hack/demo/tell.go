@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -45,8 +47,13 @@ func setUp(ctx context.Context, s *story) *stack.Manager {
 }
 
 func holdAndWarn(ctx context.Context, s *story) {
-	s.say("The team declares its model, assessed at ASL-3, and deploys vLLM as one would write it first. It is warned of what is missing.")
+	s.say("The team declares its model, at ASL-3. Nobody has assessed it, so every threshold counts as reached, and it is held at a level whose safeguards the text leaves open.")
 	s.run(ctx, "apply -f config/samples/modeldeployment.yaml")
+	s.until(ctx, "the model is held", "get modeldeployments -n team-a -o custom-columns=NAME:.metadata.name,VERDICT:.status.verdict,LEVEL:.status.securityLevel,DISPUTED:.status.disputed", contains("Held", "ASL-4"))
+	s.say("Evaluators file what they found: CBRN-3 is reached, which asks for ASL-3, and what would ask for more is ruled out.")
+	s.feed(ctx, s.assessment(), "apply -f -")
+	s.until(ctx, "ASL-3 is required and no more", "get modeldeployments -n team-a -o jsonpath={.items[0].status.securityLevel}", contains("ASL-3"))
+	s.say("The team deploys vLLM as one would write it first, and is warned of what is missing.")
 	s.until(ctx, "the model is held", models, contains("Held"))
 	s.run(ctx, "apply -f config/samples/deployment-bare.yaml", "Warning", "egress-allow-list", "image-pinned", "input-classifier")
 	s.say("The pods are there, and wait at a scheduling gate: no node has seen them.")
@@ -54,6 +61,16 @@ func holdAndWarn(ctx context.Context, s *story) {
 	s.until(ctx, "three of eleven safeguards are met", models, contains("Held", "3/11"))
 	s.say("describe says what is missing, what asks for it, and what to do.")
 	s.run(ctx, "describe modeldeployment example-70b -n team-a", "Remedy", "Required By", "no NetworkPolicy with policyType Egress")
+}
+
+// assessment is the sample, made today: it rules out for six months.
+func (s *story) assessment() string {
+	sample, err := os.ReadFile("config/samples/assessment.yaml")
+	if s.err == nil {
+		s.err = err
+	}
+	made := regexp.MustCompile(`assessedAt: .*`)
+	return made.ReplaceAllString(string(sample), "assessedAt: "+time.Now().UTC().Format(time.RFC3339))
 }
 
 func addSafeguards(ctx context.Context, s *story) {

@@ -33,10 +33,10 @@ func TestPacksListWhatTheyHold(t *testing.T) {
 				Kind       string   `json:"kind"`
 				Resources  []string `json:"resources"`
 			}
-			read(t, filepath.Join(p.dir, "kustomization.yaml"), &kustomization)
-			want := []string{"policy.yaml"}
+			read(t, filepath.Join(p.dir, "safeguards", "kustomization.yaml"), &kustomization)
+			var want []string
 			for sg := range p.safeguards {
-				want = append(want, "safeguards/"+sg+".yaml")
+				want = append(want, sg+".yaml")
 			}
 			if diff := cmp.Diff(want, kustomization.Resources, cmpopts.SortSlices(strings.Compare)); diff != "" {
 				t.Errorf("kustomization.yaml does not list what is there (-there +listed):\n%s", diff)
