@@ -3,6 +3,7 @@ package bypass
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,13 +53,19 @@ func faults() {
 		t := newTenant(ctx, evictingName)
 		t.declareNever(ctx)
 		runs := t.running(ctx, t.pod("runs").Model(small))
-		for round := range 4 {
+		for round, reached := range []func(*corev1.Pod) bool{
+			func(*corev1.Pod) bool { return true }, // at once
+			func(*corev1.Pod) bool { return slices.Contains(t.clearedModels(ctx), llama) },
+			func(pod *corev1.Pod) bool {
+				Expect(admin.Get(ctx, client.ObjectKeyFromObject(pod), pod)).To(Succeed())
+				return freed(pod)
+			},
+		} {
 			pod := t.waiting(ctx, t.pod(fmt.Sprintf("round-%d", round)).Model(llama))
 			waiting := t.waiting(ctx, t.pod(fmt.Sprintf("never-%d", round)).Model(never))
 			policy := builder.NetworkPolicy(t.namespace, "of-llama").Model(llama).Build()
 			Expect(admin.Create(ctx, policy)).To(Succeed())
-			// Somewhere between the verdict and the release, elsewhere in each round.
-			time.Sleep(time.Duration(round*round) * 4 * time.Millisecond)
+			Eventually(ctx, reached).WithArguments(pod).WithPolling(time.Millisecond).Should(BeTrue())
 			Expect(manager.Kill()).To(Succeed())
 			Expect(admin.Delete(ctx, policy)).To(Succeed())
 			startManager(ctx)

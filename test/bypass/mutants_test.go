@@ -1,8 +1,253 @@
 package bypass
 
-import "errors"
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
 
-type mutant struct{}
+// A mutant is the manager with one defence broken. The specs that it names must fail then: proof_test.go sees to it, and
+// README.md is written from this table.
+type mutant struct {
+	name string
+	// defence is what protects, and where it stands.
+	defence string
+	// broken says in words what the edits do.
+	broken string
+	edits  []change
+	// red names the specs that must fail, each by the beginning of its text.
+	red []string
+}
 
-func mutantNamed(string) (mutant, error)               { return mutant{}, errors.New("none") }
-func (mutant) apply(string) (map[string]string, error) { return nil, nil }
+// change replaces a text that occurs in a file just once.
+type change struct{ file, old, new string }
+
+const (
+	guards      = "internal/admission/guards.go"
+	podPolicies = "internal/admission/pods.go"
+	expressions = "internal/admission/expressions.go"
+	hold        = "internal/admission/hold.go"
+	policies    = "internal/admission/admission.go"
+	same        = "internal/admission/same.go"
+	drift       = "controllers/admission/reconciler.go"
+	alarms      = "controllers/admission/keep.go"
+	model       = "controllers/modeldeployment/reconciler.go"
+	releases    = "controllers/modeldeployment/pods.go"
+	ledgers     = "controllers/ledger/reconciler.go"
+	strays      = "controllers/stray/reconciler.go"
+	decisions   = "internal/decision/decision.go"
+)
+
+// Changes that several mutants make.
+var (
+	anybodyReleases = change{podPolicies, `deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),`,
+		`deny(fmt.Sprintf("true || %s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),`}
+	unclearedRelease = change{podPolicies, `deny(held+" || variables.named == '' || variables.clearances.size() > 0",`,
+		`deny(held+" || true",`}
+	rulesOnlyAtCreation = change{podPolicies, `append(validations, ruleValidations(rules, held)...)`, `validations`}
+	anyModelStarts      = change{podPolicies, `fmt.Sprintf("(%[1]s != '' && %[2]s) ||`, `fmt.Sprintf("%[1]s != '' || (%[1]s != '' && %[2]s) ||`}
+	nothingIsHeld       = change{hold, `Expression: fmt.Sprintf("(%s != ''`, `Expression: fmt.Sprintf("false && (%s != ''`}
+)
+
+var mutants = []mutant{
+	{"gate-for-all", "`interlock-guard`: only Interlock takes the gate away, and only of a cleared model",
+		"both validations pass", []change{anybodyReleases, unclearedRelease},
+		[]string{"1: a pod kept alive", "12: a field", "13: nobody but Interlock", "13: a gate that its author", "16: a held pod",
+			"34: a manager that is killed while", "35: when Interlock is dead"}},
+	{"label-thaws", "`interlock-guard`: the label is frozen", "the validation passes",
+		[]change{{podPolicies, `deny("!("+relabelled+")", frozenMessage, "")`, `deny("true", frozenMessage, "")`}},
+		[]string{"1: a pod kept alive", "2: the model that a pod names is frozen, whether", "12: a field"}},
+	{"label-thaws-empty", "`interlock-guard`: an empty label is not an absent one", "`relabelled` takes both for the same",
+		[]change{{expressions, "relabelled = fmt.Sprintf(`object.metadata.?labels['%[1]s'].orValue('-') != oldObject.metadata.?labels['%[1]s'].orValue('-')`",
+			"relabelled = fmt.Sprintf(`object.metadata.?labels['%[1]s'].orValue('') != oldObject.metadata.?labels['%[1]s'].orValue('')`"}},
+		[]string{"2: a pod that names no model"}},
+	{"empty-uncounted", "stray controller: an empty name is none", "it looks only for pods without the label",
+		[]change{{strays, `if admission.Covered(`, `if _, bears := pod.Labels[v1alpha1.ModelLabel]; !bears && admission.Covered(`}},
+		[]string{"2: pods that ran before"}},
+	{"status-relabels", "`interlock-identity`: matches `pods/status`", "it does not",
+		[]change{{podPolicies, `resources("", "v1", onUpdate, "pods/status"), `, ``}},
+		[]string{"2: the model that a pod names is frozen for"}},
+	{"binding-relabels", "`interlock-identity`: matches `pods/binding` and `bindings`", "it does not",
+		[]change{{podPolicies, `, resources("", "v1", onCreate, "pods/binding", "bindings")`, ``}},
+		[]string{"2: a Binding cannot"}},
+	{"legacy-binding-relabels", "`interlock-identity`: matches the legacy `bindings`", "it matches `pods/binding` alone",
+		[]change{{podPolicies, `"pods/binding", "bindings")`, `"pods/binding")`}},
+		[]string{"2: a Binding cannot"}},
+
+	{"names-leave", "`interlock-enrolment`: asks for the verb on the policy that is left", "only the new policy is asked about",
+		[]change{{guards, `"[%s, %s].filter(p, p != '-')", labelOf("oldObject", label), labelOf("object", label))`,
+			`"[%s].filter(p, p != '-')", labelOf("object", label))`}},
+		[]string{"3: no request to a namespace", "3: who may enrol under one"}},
+	{"namespace-status", "`interlock-enrolment`: matches `namespaces/status`", "it does not",
+		[]change{{guards, `"namespaces", "namespaces/status", "namespaces/finalize"`, `"namespaces", "namespaces/finalize"`}},
+		[]string{"3: no request to a namespace", "3: coverage, warning"}},
+	{"namespace-finalize", "`interlock-enrolment`: matches `namespaces/finalize`", "it does not",
+		[]change{{guards, `"namespaces", "namespaces/status", "namespaces/finalize"`, `"namespaces", "namespaces/status"`}},
+		[]string{"3: no request to a namespace"}},
+	{"coverage-open", "`interlock-enrolment`: coverage belongs to the enrolment", "its change asks for nothing",
+		[]change{{guards, `changes(v1alpha1.EnforceLabel)+" || "+changes(v1alpha1.CoverageLabel)`, `changes(v1alpha1.EnforceLabel)`}},
+		[]string{"3: coverage, warning", "3: nobody creates a namespace"}},
+	{"warning-open", "`interlock-enrolment`: warn and audit belong to the enrolment", "their change asks for nothing",
+		[]change{{guards, `		mayEnroll(v1alpha1.WarnLabel, changes(v1alpha1.WarnLabel)),
+		mayEnroll(v1alpha1.AuditLabel, changes(v1alpha1.AuditLabel)),
+`, ``}},
+		[]string{"3: coverage, warning", "3: nobody creates a namespace"}},
+	{"empty-is-absent", "`interlock-enrolment`: an empty label is not an absent one", "`labelOf` takes both for the same",
+		[]change{{guards, `"(%[1]s == null ? '-' : %[1]s.metadata.?labels['%[2]s'].orValue('-'))"`,
+			`"(%[1]s == null || %[1]s.metadata.?labels['%[2]s'].orValue('') == '' ? '-' : %[1]s.metadata.?labels['%[2]s'].orValue('-'))"`}},
+		[]string{"3: nobody creates a namespace"}},
+	{"system-enrols", "`interlock-enrolment`: some namespaces are never enrolled", "the validation passes",
+		[]change{{guards, `deny(fmt.Sprintf("!(object`, `deny(fmt.Sprintf("true || !(object`}},
+		[]string{"3: nobody creates a namespace"}},
+	{"default-wins", "`interlock-hold`: the name on the pod goes before the default", "the default wins",
+		[]change{{hold, `"variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"`,
+			`"params.spec.?defaultModel.orValue(variables.named)"`}},
+		[]string{"3: the default model"}},
+
+	{"nameless-start", "`interlock-admit`: a pod must name its model", "one that names none is as it should be",
+		[]change{{podPolicies, `(%[1]s == '' && %[3]s) ||`, `(%[1]s == '' || %[3]s) ||`}},
+		[]string{"5: a pod must name", "5: where only accelerators", "6: a workload whose template", "8: an owner", "11: another team's", "15: a pod that poses", "3: coverage, warning"}},
+	{"init-unseen", "`uncovered`: looks at init containers", "it looks at ordinary ones alone",
+		[]change{{expressions, `[object.spec.containers, object.spec.?initContainers.orValue([])].all`, `[object.spec.containers].all`}},
+		[]string{"5: where only accelerators"}},
+	{"claims-unseen", "`uncovered`: looks at device claims", "it does not",
+		[]change{{expressions, ` && object.spec.?resourceClaims.orValue([]).size() == 0 &&`, ` &&`}},
+		[]string{"5: where only accelerators"}},
+	{"rules-unasked", "`interlock-admit`: pod rules, judged after all mutation", "the match condition does not look at rules",
+		[]change{{podPolicies, `clearance(modelOf, inLease+meetsRules(rules))`, `clearance(modelOf, inLease)`}},
+		[]string{"5: what a pod rule asks", "11: another team's", "3: the default model", "15: a pod that poses"}},
+	{"rules-forgotten", "`interlock-guard`: pod rules at every change", "it has none",
+		[]change{rulesOnlyAtCreation}, []string{"5: what a pod rule asks", "1: a pod kept alive"}},
+	{"ephemeral-unseen", "`interlock-guard`: matches `pods/ephemeralcontainers`", "it does not",
+		[]change{{podPolicies, `"pods", "pods/ephemeralcontainers", "pods/resize"`, `"pods", "pods/resize"`}},
+		[]string{"5: what a pod rule asks"}},
+	{"unfit-released", "release: only pods that are fit, and `interlock-guard` looks again", "neither looks",
+		[]change{rulesOnlyAtCreation, {model, `r.release(ctx, g.fit())`, `r.release(ctx, g.held())`}},
+		[]string{"5: what is slipped", "11: a pod that a mutator gives"}},
+
+	{"nothing-held", "`interlock-hold` and `interlock-admit`: no clearance, no start", "the one adds no gate, the other asks for none",
+		[]change{nothingIsHeld, anyModelStarts},
+		[]string{"6: the pods of an uncleared", "7: raising the scale", "8: an owner", "10: a pod of an uncleared", "10: a name that resembles",
+			"11: another team's", "14: no node", "15: a pod that poses", "5: a pod must name", "33: with the judgement", "33: with the mutation"}},
+	{"name-part", "`clearance`: a name stands between blanks", "a part of a name will do",
+		[]change{{expressions, `clearance.models.contains(' ' + %s + ' ')%s`, `clearance.models.contains(%s)%s`}},
+		[]string{"10: a name that resembles"}},
+	{"gate-twice", "`interlock-hold`: leaves a pod alone that has the gate", "it adds another",
+		[]change{{hold, `(%[1]s || %[2]s ? [] :`, `(%[2]s ? [] :`}},
+		[]string{"13: a pod created with our gate", "13: a gate that its author"}},
+	{"gates-all-go", "release: takes our gate and no other", "it takes all",
+		[]change{{releases, `{{"$patch": "delete", "name": v1alpha1.ClearanceGate}}`, `{{"$patch": "replace"}}`}},
+		[]string{"13: a gate of somebody else"}},
+
+	{"ledger-open", "`interlock-ledgers`: only Interlock writes a ledger", "the validation passes for ledgers",
+		[]change{{guards, `fmt.Sprintf("request.userInfo.username == %s ||`, `fmt.Sprintf("request.resource.resource == 'clearanceledgers' || request.userInfo.username == %s ||`}},
+		[]string{"10: nobody but Interlock", "10: no ledger is planted"}},
+	{"ledger-deletable", "`interlock-ledgers`: judges deletion", "it does not",
+		[]change{{guards, `resources(group, version, onWrite, "clearanceledgers")`, `resources(group, version, onApply, "clearanceledgers")`}},
+		[]string{"10: nobody but Interlock"}},
+	{"status-open", "`interlock-ledgers`: only Interlock writes a status", "it does not match them",
+		[]change{{guards, `			resources(group, version, onUpdate, "modeldeployments/status", "scalingpolicies/status", "safeguards/status")),
+`, `			),
+`}},
+		[]string{"29: a status is nobody's", "9: another version"}},
+	{"version-exact", "match policy `Equivalent`", "it is `Exact`",
+		[]change{{policies, `MatchPolicy: new(admissionv1.Equivalent)`, `MatchPolicy: new(admissionv1.Exact)`}},
+		[]string{"9: another version"}},
+	{"declaration-gone", "stray controller: pods whose declaration was taken back", "it does not look for any",
+		[]change{{strays, `if !declared[model] {`, `if false {`}},
+		[]string{"29: taking back", "2: pods that ran before"}},
+
+	{"never-revoked", "ledger controller: writes what the verdict is now", "what is cleared once stays so",
+		[]change{{ledgers, `			entries = append(entries, j.Entry(name))
+		}
+`, `			entries = append(entries, j.Entry(name))
+		} else if entry, ok := admission.Find(have.Clearances, name); ok {
+			entries = append(entries, entry)
+		}
+`}},
+		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard"}},
+	{"all-released", "release: only of a cleared model, and `interlock-guard` looks again", "neither looks",
+		[]change{unclearedRelease, {model, `	default:
+		return time.Time{}, nil`, `	default:
+		return time.Time{}, r.release(ctx, g.held())`}},
+		[]string{"34: a manager that is killed while", "34: whenever a manager", "34: two managers"}},
+	{"ends-anywhere", "`LeaseEnd`: ends lie on a grid, so that two managers agree", "they do not",
+		[]change{{decisions, `slot := now.UTC().Truncate(half)`, `slot := now.UTC().Truncate(time.Second)`}},
+		[]string{"34: two managers"}},
+	{"no-lease", "`interlock-admit`: the creation time is before the end of the lease", "it does not look",
+		[]change{{expressions, "inLease = ` && object.metadata.creationTimestamp < clearance.validUntil`", "inLease = ``"}},
+		[]string{"35: when Interlock is dead"}},
+	{"no-ledger-no-matter", "bindings: a missing ledger denies", "it allows",
+		[]change{
+			{policies, `func ledger(name string, notFound admissionv1.ParameterNotFoundActionType) *admissionv1.ParamRef {
+`, `func ledger(name string, notFound admissionv1.ParameterNotFoundActionType) *admissionv1.ParamRef {
+	notFound = admissionv1.AllowAction
+`}},
+		[]string{"35: a namespace that is enrolled", "33: with its ledger deleted"}},
+
+	{"drift-unseen", "admission controller: watches its policies and bindings", "it does not",
+		[]change{{drift, `		Watches(&admissionv1.MutatingAdmissionPolicy{}, all, changed).
+		Watches(&admissionv1.MutatingAdmissionPolicyBinding{}, all, changed).
+		Watches(&admissionv1.ValidatingAdmissionPolicy{}, all, changed).
+		Watches(&admissionv1.ValidatingAdmissionPolicyBinding{}, all, changed).
+`, ``}, {drift, `	changed := builder.With`, `	_ = builder.With`}},
+		[]string{"33: each admission policy", "33: a change that loosens"}},
+	{"drift-merged", "`Same`: the spec is equal to the last field", "what others added does not count",
+		[]change{{same, `apiequality.Semantic.DeepEqual(specOf(want), specOf(have))`, `apiequality.Semantic.DeepDerivative(specOf(want), specOf(have))`}},
+		[]string{"33: a change that loosens"}},
+	{"drift-silent", "admission controller: an event on each repair", "there is none",
+		[]change{{alarms, `r.Events.Eventf(o, nil, corev1.EventTypeWarning,`, `(func(...any) {})(o, nil, corev1.EventTypeWarning,`}},
+		[]string{"33: each admission policy", "33: a change that loosens"}},
+	{"drift-uncounted", "admission controller: a metric counts repairs", "it does not",
+		[]change{{alarms, `metrics.DriftRepairs.Inc()`, `_ = metrics.DriftRepairs`}}, []string{"33: each admission policy", "33: a change that loosens"}},
+	{"mutation-trusted", "`interlock-admit`: looks for the gate itself", "it trusts `interlock-hold`",
+		[]change{anyModelStarts}, []string{"33: with the mutation", "11: another team's"}},
+	{"judgement-trusted", "`interlock-hold`: gates even where nobody judges", "it adds no gate",
+		[]change{nothingIsHeld}, []string{"33: with the judgement"}},
+	{"loose-stays", "model controller: takes out what runs without clearance", "it does not",
+		[]change{{model, `		return r.shortfall(ctx, now, g, enforced, report)`, `		return time.Time{}, nil`}},
+		[]string{"33: what an admin lets loose", "7: raising the scale", "34: whenever a manager", "34: two managers"}},
+	{"no-policy-no-matter", "`Decide`: no policy, no clearance", "it clears",
+		[]change{{decisions, `	if in.Policy == nil {
+		return held(`, `	if in.Policy == nil {
+		return Verdict{Outcome: v1alpha1.OutcomeCleared, ValidUntil: in.Now.Add(time.Hour)}
+		return held(`}},
+		[]string{"33: a policy or a safeguard"}},
+	{"cluster-stops", "policies match enrolled namespaces, not their bindings alone", "`interlock-admit` matches all",
+		[]change{{podPolicies, `match(namespaces, resources("", "v1", onCreate, "pods"))`, `match(selector(), resources("", "v1", onCreate, "pods"))`}},
+		[]string{"33: with the kind of the ledger"}},
+	{"fails-open", "policies: failure policy `Fail`", "it is `Ignore`",
+		[]change{{policies, `spec.FailurePolicy = new(admissionv1.Fail)`, `spec.FailurePolicy = new(admissionv1.Ignore)`},
+			{hold, `new(admissionv1.Fail)`, `new(admissionv1.Ignore)`}},
+		[]string{"33: with the kind of the ledger", "35: a namespace that is enrolled", "33: with its ledger deleted"}},
+}
+
+func mutantNamed(name string) (mutant, error) {
+	i := slices.IndexFunc(mutants, func(m mutant) bool { return m.name == name })
+	if i < 0 {
+		return mutant{}, fmt.Errorf("no mutant %q", name)
+	}
+	return mutants[i], nil
+}
+
+// apply gives the files that the mutant changes, changed, by their path in the clone at root.
+func (m mutant) apply(root string) (map[string]string, error) {
+	changed := map[string]string{}
+	for _, c := range m.edits {
+		content, ok := changed[c.file]
+		if !ok {
+			raw, err := os.ReadFile(filepath.Join(root, c.file))
+			if err != nil {
+				return nil, err
+			}
+			content = string(raw)
+		}
+		if n := strings.Count(content, c.old); n != 1 {
+			return nil, fmt.Errorf("mutant %s: %s holds %d times, not once: %s", m.name, c.file, n, c.old)
+		}
+		changed[c.file] = strings.Replace(content, c.old, c.new, 1)
+	}
+	return changed, nil
+}

@@ -78,6 +78,34 @@ func objectTricks() {
 		Expect(t.owner.SubResource("binding").Create(ctx, pod, binding)).To(Succeed(), "schedulers set other labels")
 	})
 
+	It("2: a pod that names no model, and need not, is given no name later, not even an empty one", func(ctx SpecContext) {
+		t := newTenant(ctx, policyName, func(b *builder.NamespaceBuilder) { b.Accelerators() })
+		pod := t.running(ctx, t.pod("cpu"))
+		for _, name := range []string{"", small} {
+			give := anything{"metadata": anything{"labels": anything{v1alpha1.ModelLabel: name}}}
+			expectRefused(ctx, t.editor, pod, []edit{patching("merge patch", types.MergePatchType, "", give)}, "interlock-guard", "cannot change once the pod exists")
+			expectRefused(ctx, t.owner, pod, []edit{patching("merge patch", types.MergePatchType, "status", give)}, "interlock-identity", "cannot change once the pod exists")
+		}
+	})
+
+	It("2: pods that ran before enrolment under no name, an empty one or one that nobody declared are taken out", func(ctx SpecContext) {
+		namespace := builder.Namespace("later-").Build()
+		Expect(admin.Create(ctx, namespace)).To(Succeed())
+		t := &tenant{namespace: namespace.Name, editor: admin, owner: admin}
+		Expect(admin.Create(ctx, builder.ModelDeployment(t.namespace, small).Build())).To(Succeed())
+		t.waitServiceAccount(ctx)
+		declared := t.running(ctx, t.pod("declared").Model(small))
+		strays := []*corev1.Pod{
+			t.running(ctx, t.pod("nameless")), t.running(ctx, t.pod("empty").Model("")), t.running(ctx, t.pod("undeclared").Model("ghost"))}
+		enrol := labelEdits[*corev1.Namespace]("", v1alpha1.EnforceLabel, evictingName)[0]
+		Expect(enrol.do(ctx, enroller, namespace)).To(Succeed())
+		for _, pod := range strays {
+			t.waitGone(ctx, pod)
+		}
+		t.waitVerdict(ctx, small, v1alpha1.OutcomeCleared)
+		t.expectUntouched(ctx, declared)
+	})
+
 	It("5: a pod must name its model whatever it brings the model in by", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		pods := map[string]*builder.PodBuilder{

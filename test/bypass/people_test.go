@@ -2,7 +2,6 @@ package bypass
 
 import (
 	"context"
-	"fmt"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -135,14 +134,20 @@ func newTenant(ctx context.Context, policy string, change ...func(*builder.Names
 	owner.waitMay(ctx, t.namespace, "patch", "", "pods")
 	Expect(editor.Create(ctx, builder.ModelDeployment(t.namespace, small).Build())).To(Succeed())
 	Expect(editor.Create(ctx, builder.ModelDeployment(t.namespace, llama).Level(builder.ASL3).Build())).To(Succeed())
-	Eventually(ctx, func(g Gomega) {
-		g.Expect(admin.Get(ctx, t.key("default"), &corev1.ServiceAccount{})).To(Succeed())
-	}).Should(Succeed())
+	t.waitServiceAccount(ctx)
 	if manager != nil && running(manager) {
 		t.waitVerdict(ctx, small, v1alpha1.OutcomeCleared)
 		t.waitVerdict(ctx, llama, v1alpha1.OutcomeHeld)
 	}
 	return t
+}
+
+// waitServiceAccount waits until pods can be created at all.
+func (t *tenant) waitServiceAccount(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(ctx, func(g Gomega) {
+		g.Expect(admin.Get(ctx, t.key("default"), &corev1.ServiceAccount{})).To(Succeed())
+	}).Should(Succeed())
 }
 
 func (t *tenant) bind(ctx context.Context, p person, role string) {
@@ -165,7 +170,7 @@ func (t *tenant) waitVerdict(ctx context.Context, model string, want v1alpha1.Ou
 	GinkgoHelper()
 	Eventually(ctx, func(g Gomega) {
 		md := &v1alpha1.ModelDeployment{}
-		g.Expect(editor.Get(ctx, t.key(model), md)).To(Succeed())
+		g.Expect(t.editor.Get(ctx, t.key(model), md)).To(Succeed())
 		g.Expect(md.Status.Verdict).To(Equal(want), "verdict on %s: %v", model, md.Status)
 	}).Should(Succeed())
 }
@@ -241,9 +246,6 @@ func (t *tenant) pods(ctx context.Context, key, value string) []corev1.Pod {
 	Expect(admin.List(ctx, list, client.InNamespace(t.namespace), client.MatchingLabels{key: value})).To(Succeed())
 	return list.Items
 }
-
-// text is how a spec names one of many variants.
-func text(parts ...any) string { return fmt.Sprint(parts...) }
 
 // waitRunningSoon creates a pod of a cleared model that comes with a gate, and waits until it runs.
 func (t *tenant) waitRunningSoon(ctx context.Context, pod *corev1.Pod) {

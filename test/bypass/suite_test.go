@@ -82,7 +82,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)
-	Expect(<-built).To(Succeed())
+	Expect(<-built).NotTo(HaveOccurred())
 	startManager(ctx)
 	waitEnforced(ctx)
 }, NodeTimeout(5*time.Minute))
@@ -111,12 +111,13 @@ const (
 
 func pack() []client.Object {
 	asl2 := builder.Level(builder.ASL2).Deployment(imagePinned)
+	evicting := builder.Level(builder.ASL2).Deployment(imagePinned).EvictAfter(0)
 	asl3 := func() *builder.LevelBuilder { return builder.Level(builder.ASL3).Security(egressLimited) }
 	return []client.Object{
 		builder.Safeguard(imagePinned).PodRule(builder.ImagesPinned, "an image is not pinned by digest").Build(),
 		builder.Safeguard(egressLimited).Egress().Build(),
 		builder.ScalingPolicy(policyName).Level(asl2).Level(asl3()).Build(),
-		builder.ScalingPolicy(evictingName).Level(asl2).Level(asl3().EvictAfter(0)).Build(),
+		builder.ScalingPolicy(evictingName).Level(evicting).Level(asl3().EvictAfter(0)).Build(),
 		builder.ScalingPolicy(shortName).Lease(10 * time.Second).Level(asl2).Level(asl3()).Build(),
 		builder.ScalingPolicy(laxName).Level(asl2).Level(builder.Level(builder.ASL3)).Build(),
 	}

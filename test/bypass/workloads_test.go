@@ -183,8 +183,8 @@ func skipToNextRun(ctx context.Context, o client.Object) {
 	Expect(patching("merge patch", types.MergePatchType, "status", anything{"status": anything{"lastScheduleTime": last}}).do(ctx, admin, o)).To(Succeed())
 }
 
-func anyOf[T client.Object](make func(*builder.PodBuilder, string, int32) T) func(*builder.PodBuilder, string, int32) client.Object {
-	return func(b *builder.PodBuilder, name string, n int32) client.Object { return make(b, name, n) }
+func anyOf[T client.Object](of func(*builder.PodBuilder, string, int32) T) func(*builder.PodBuilder, string, int32) client.Object {
+	return func(b *builder.PodBuilder, name string, n int32) client.Object { return of(b, name, n) }
 }
 
 func parts(b *builder.PodBuilder, name string) (metav1.ObjectMeta, corev1.PodTemplateSpec, *metav1.LabelSelector) {
