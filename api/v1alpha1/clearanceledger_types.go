@@ -109,9 +109,9 @@ type ClearanceLedger struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the verdicts.
+	// spec is the verdicts. It is written also when there are none.
 	// +required
-	Spec ClearanceLedgerSpec `json:"spec,omitzero"`
+	Spec ClearanceLedgerSpec `json:"spec"`
 }
 
 // ClearanceLedgerList is a list of ClearanceLedger.
