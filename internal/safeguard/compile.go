@@ -7,6 +7,7 @@ package safeguard
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/google/cel-go/cel"
@@ -147,6 +148,10 @@ func frozenLabels(pod *corev1.Pod) labels.Set {
 	return labels.Set{v1alpha1.ModelLabel: pod.Labels[v1alpha1.ModelLabel]}
 }
 
+// roomAround is the depth of what policies put around an expression, which CEL counts against its limit: a policy that
+// does not compile for one expression enforces no other either.
+const roomAround = 10
+
 // maxError is the longest that is said of an expression, of which CEL quotes the whole with each error.
 const maxError = 600
 
@@ -192,6 +197,10 @@ func (c *Compiler) program(expression string) (cel.Program, error) {
 	ast, issues := c.env.Compile(expression)
 	if issues.Err() != nil {
 		return nil, errors.New(decision.OneLine(issues.Err().Error(), maxError))
+	}
+	enclosed := strings.Repeat("(", roomAround) + "\n" + expression + "\n" + strings.Repeat(")", roomAround)
+	if _, issues := c.env.Parse(enclosed); issues.Err() != nil {
+		return nil, errors.New("is nested too deeply to be part of the policies that enforce it")
 	}
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must yield a bool, but yields %s", out)
