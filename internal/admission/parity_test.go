@@ -1,0 +1,233 @@
+package admission_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	apiadmission "k8s.io/apiserver/pkg/admission"
+	"pgregory.net/rapid"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+)
+
+func oneOf[T any](t *rapid.T, what string, values ...T) T {
+	return rapid.SampledFrom(values).Draw(t, what)
+}
+
+// chance is true about once in n times.
+func chance(t *rapid.T, what string, n int) bool { return rapid.IntRange(1, n).Draw(t, what) == 1 }
+
+func drawResources(t *rapid.T) corev1.ResourceRequirements {
+	list := func(what string) corev1.ResourceList {
+		if !chance(t, what, 3) {
+			return nil
+		}
+		names := rapid.SliceOfNDistinct(rapid.SampledFrom([]corev1.ResourceName{"cpu", "memory", "hugepages-2Mi", "nvidia.com/gpu", "google.com/tpu"}), 0, 2, rapid.ID)
+		l := corev1.ResourceList{}
+		for _, name := range names.Draw(t, what+" of") {
+			l[name] = resource.MustParse(oneOf(t, what+" quantity", "1", "500m", "2Gi", "1e3", "0"))
+		}
+		return l
+	}
+	return corev1.ResourceRequirements{Limits: list("limits"), Requests: list("requests")}
+}
+
+func drawContainer(t *rapid.T) corev1.Container {
+	c := corev1.Container{
+		Name:      oneOf(t, "container", "server", "classifier", "proxy"),
+		Image:     oneOf(t, "image", builder.PinnedImage, builder.TaggedImage, "busybox", ""),
+		Resources: drawResources(t),
+	}
+	if chance(t, "has env", 3) {
+		c.Env = []corev1.EnvVar{{Name: "MODE", Value: oneOf(t, "env", "", "debug", "serve")}, {Name: "FROM", ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}}
+	}
+	if chance(t, "has args", 3) {
+		c.Args = rapid.SliceOfN(rapid.SampledFrom([]string{"--port=80", "--trust", ""}), 0, 3).Draw(t, "args")
+	}
+	if chance(t, "has ports", 4) {
+		c.Ports = []corev1.ContainerPort{{ContainerPort: rapid.Int32Range(0, 65535).Draw(t, "port"), HostPort: oneOf[int32](t, "host port", 0, 80)}}
+	}
+	if chance(t, "has securityContext", 2) {
+		c.SecurityContext = &corev1.SecurityContext{}
+		if chance(t, "says privileged", 2) {
+			c.SecurityContext.Privileged = new(rapid.Bool().Draw(t, "privileged"))
+		}
+		if chance(t, "says runAsUser", 2) {
+			c.SecurityContext.RunAsUser = new(oneOf[int64](t, "user", 0, 1000))
+		}
+		if chance(t, "has capabilities", 3) {
+			c.SecurityContext.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{oneOf[corev1.Capability](t, "drop", "ALL", "NET_RAW")}}
+		}
+	}
+	return c
+}
+
+// drawPod draws pods of many shapes, with fields absent, empty and set.
+func drawPod(t *rapid.T) *builder.PodBuilder {
+	return builder.Pod("serving", "vllm-0").With(func(p *corev1.Pod) {
+		containers := rapid.SliceOfN(rapid.Custom(drawContainer), 1, 3)
+		p.Spec.Containers = containers.Draw(t, "containers")
+		p.Spec.InitContainers = rapid.OneOf(rapid.Just[[]corev1.Container](nil), containers).Draw(t, "init containers")
+		for _, key := range []string{"app", "tier", "empty"} {
+			if chance(t, "label "+key, 2) {
+				metav1.SetMetaDataLabel(&p.ObjectMeta, key, oneOf(t, "label", "", "a", "b"))
+			}
+		}
+		if chance(t, "has annotations", 2) {
+			p.Annotations = map[string]string{"number": oneOf(t, "annotation", "", "7", "x\ny")}
+		}
+		p.Spec.HostNetwork, p.Spec.HostPID = chance(t, "host network", 4), chance(t, "host pid", 4)
+		p.Spec.NodeSelector = oneOf(t, "node selector", nil, map[string]string{}, map[string]string{"pool": "gpu"})
+		p.Spec.RuntimeClassName = oneOf(t, "runtime class", nil, new(""), new("kata"))
+		p.Spec.AutomountServiceAccountToken = oneOf(t, "automount", nil, new(true), new(false))
+		p.Spec.TerminationGracePeriodSeconds = oneOf(t, "grace", nil, new(int64(0)), new(int64(3600)))
+		p.Spec.SecurityContext = oneOf(t, "pod securityContext", nil, &corev1.PodSecurityContext{}, &corev1.PodSecurityContext{RunAsNonRoot: new(true)})
+		p.Spec.Overhead = oneOf(t, "overhead", nil, corev1.ResourceList{}, corev1.ResourceList{"cpu": resource.MustParse("100m")})
+		if chance(t, "has volumes", 2) {
+			p.Spec.Volumes = []corev1.Volume{oneOf(t, "volume",
+				corev1.Volume{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/", Type: new(corev1.HostPathDirectory)}}},
+				corev1.Volume{Name: "empty", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse("1Gi"))}}},
+				corev1.Volume{Name: "weights", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: builder.TaggedImage}}})}
+		}
+		if chance(t, "tolerates", 3) {
+			p.Spec.Tolerations = []corev1.Toleration{{Key: "gpu", Operator: corev1.TolerationOpExists, TolerationSeconds: oneOf(t, "for", nil, new(int64(0)))}}
+		}
+		if chance(t, "claims", 6) {
+			p.Spec.ResourceClaims = []corev1.PodResourceClaim{{Name: "gpu", ResourceClaimName: new("gpu")}}
+		}
+	})
+}
+
+// TestOperatorAndAPIServerAgree lets both judge the same pods by the same rules: what one lets pass and the other does
+// not would be either a hole, or a pod that is released for ever in vain.
+func TestOperatorAndAPIServerAgree(t *testing.T) {
+	const every = "[object.spec.containers, object.spec.?initContainers.orValue([])].all(cs, cs.all(c, %s))"
+	for name, expression := range map[string]string{
+		"always":                          "true",
+		"never":                           "false",
+		"images":                          fmt.Sprintf(every, "c.image.matches('^[^@]+@sha256:[0-9a-f]{64}$')"),
+		"an absent list, in safety":       "object.spec.?initContainers.orValue([]).size() == 0",
+		"an absent list, carelessly":      "object.spec.initContainers.size() == 0",
+		"an empty map":                    "has(object.spec.nodeSelector) && object.spec.nodeSelector.size() > 0",
+		"an absent map, carelessly":       "object.spec.nodeSelector['pool'] == 'gpu'",
+		"a field that is false":           "!object.spec.hostNetwork",
+		"a field that is false, with has": "!has(object.spec.hostNetwork) && !has(object.spec.hostPID)",
+		"a pointer":                       "has(object.spec.automountServiceAccountToken) && object.spec.automountServiceAccountToken == false",
+		"a pointer to nothing":            "has(object.spec.runtimeClassName) ? object.spec.runtimeClassName != '' : true",
+		"a number":                        "object.spec.?terminationGracePeriodSeconds.orValue(30) <= 30",
+		"an empty struct":                 "!has(object.spec.securityContext)",
+		"structs in structs":              fmt.Sprintf(every, "!c.?securityContext.?privileged.orValue(false)"),
+		"equal structs":                   "object.spec.containers.all(c, c == object.spec.containers[0])",
+		"structs that are not there":      "object.spec.containers[0].securityContext.capabilities.drop == ['ALL']",
+		"quantities":                      fmt.Sprintf(every, "!has(c.resources.limits) || c.resources.limits.all(k, quantity(c.resources.limits[k]).compareTo(quantity('2')) <= 0)"),
+		"quantities as text":              fmt.Sprintf(every, "c.?resources.?requests[?'cpu'].orValue('1') in ['1', '500m']"),
+		"keys":                            fmt.Sprintf(every, "!c.?resources.limits.orValue({}).exists(k, k.contains('/'))"),
+		"labels":                          "object.metadata.?labels['app'].orValue('') in ['a', '']",
+		"labels, carelessly":              "object.metadata.labels['app'] == 'a'",
+		"all labels":                      "object.metadata.labels.all(k, object.metadata.labels[k] != '')",
+		"two variables":                   "object.metadata.labels.all(k, v, k != v)",
+		"words that are no number":        "int(object.metadata.annotations['number']) == 7",
+		"absorbed errors":                 "object.spec.initContainers.size() > 0 || object.spec.containers.size() > 1",
+		"no bool":                         "object.metadata.name",
+		"a bool in the end":               "object.spec.automountServiceAccountToken",
+		"or nothing":                      "dyn(object.spec.?automountServiceAccountToken.orValue(null))",
+		"kind and version":                "object.kind == 'Pod' && object.apiVersion == 'v1'",
+		"the status":                      "!has(object.status.phase) || object.status.phase != 'Running'",
+		"when it was made":                "timestamp(object.metadata.creationTimestamp) > timestamp('2026-01-01T00:00:00Z')",
+		"who it is":                       "object.metadata.namespace == 'serving' && object.metadata.?generateName.orValue('') == ''",
+		"environment":                     fmt.Sprintf(every, "!c.?env.orValue([]).exists(e, e.name == 'MODE' && e.?value.orValue('') == 'debug')"),
+		"arguments":                       fmt.Sprintf(every, "!('--trust' in c.?args.orValue([]))"),
+		"ports":                           fmt.Sprintf(every, "c.?ports.orValue([]).all(p, !has(p.hostPort) && p.containerPort < 1024)"),
+		"volumes":                         "!object.spec.?volumes.orValue([]).exists(v, has(v.hostPath) || has(v.image))",
+		"a size":                          "object.spec.?volumes.orValue([]).all(v, !has(v.emptyDir) || quantity(v.emptyDir.sizeLimit) == quantity('1024Mi'))",
+		"a comment":                       "object.spec.containers.size() == 1 // only one",
+		"over lines":                      "object.spec.containers\n\n.size() // of them\n == 1",
+		"text over lines":                 "object.metadata.?annotations['number'].orValue('') != '''x\ny'''",
+		"a variable called like ours":     "[object.spec].all(clearance, clearance.containers.all(params, params.image != ''))",
+		"much":                            fmt.Sprintf(every, "object.spec.containers.all(a, object.spec.containers.all(b, a.name + b.name + c.name != ''))"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			compiler, err := safeguard.NewCompiler()
+			if err != nil {
+				t.Fatal(err)
+			}
+			validations := []v1alpha1.PodValidation{{Expression: expression, Message: "broken"}}
+			compiled, err := compiler.Compile(&v1alpha1.Safeguard{ObjectMeta: metav1.ObjectMeta{Name: "rule"},
+				Spec: v1alpha1.SafeguardSpec{PodRule: &v1alpha1.PodRule{Validations: validations}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := newAPIServer(t, admission.Policies(install, append(rulesOfTests(), admission.Rule{Safeguard: "rule", Validations: validations})), enforced).
+				put(newLedger(cleared("opus", "09:00:00", "rule")))
+			rapid.Check(t, func(t *rapid.T) {
+				server.before137 = rapid.Bool().Draw(t, "before 1.37")
+				made := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: drawPod(t).Model("opus").Build()})
+				p := podOf(t, made.object)
+				p.TypeMeta = metav1.TypeMeta{} // as clients show it
+				broken := brokenFor(compiled, p)
+				if (broken != "") != (len(made.denials) > 0) {
+					t.Fatalf("a new pod: the operator says %q, the API server %q", broken, made.denials)
+				}
+				gated := p.DeepCopy()
+				gated.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: gate}}
+				released := server.serve(t, request{user: install.Username, operation: apiadmission.Update, resource: pods, object: p, old: gated})
+				if (broken != "") != (len(released.denials) > 0) {
+					t.Fatalf("release of a pod: the operator says %q, the API server %q", broken, released.denials)
+				}
+			})
+		})
+	}
+}
+
+// brokenFor says what the operator finds wrong with a pod.
+func brokenFor(compiled *safeguard.Compiled, p *corev1.Pod) string {
+	in := safeguard.Inspect(types.NamespacedName{Namespace: "serving", Name: "opus"}, []*safeguard.Compiled{compiled}, []*corev1.Pod{p}, safeguard.Surroundings{})
+	if f := in.Findings[compiled.Name]; f.State != v1alpha1.SafeguardSatisfied {
+		return f.Message
+	}
+	return ""
+}
+
+// TestCoveredAgreesWithTheAPIServer compares the operator's inventory of strays with what the API server lets pass
+// without a model.
+func TestCoveredAgreesWithTheAPIServer(t *testing.T) {
+	ledger := newLedger()
+	server := newAPIServer(t, admission.Policies(install, nil), enforced).put(ledger)
+	rapid.Check(t, func(t *rapid.T) {
+		server.before137 = rapid.Bool().Draw(t, "before 1.37")
+		ledger.Spec.Coverage = oneOf(t, "coverage", "", v1alpha1.CoverageAccelerators, v1alpha1.CoverageAccelerators, "everything")
+		p := drawPod(t).Build()
+		a := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: p})
+		if covered := admission.Covered(p, ledger.Spec.Coverage); covered != (len(a.denials) > 0) {
+			t.Fatalf("coverage %q: the operator says that a model must be named: %v, the API server %q", ledger.Spec.Coverage, covered, a.denials)
+		}
+	})
+}
+
+// TestRulesThatCannotBeEvaluatedDeny shows what becomes of a rule that looks at what is not there.
+func TestRulesThatCannotBeEvaluatedDeny(t *testing.T) {
+	rules := []admission.Rule{{Safeguard: "careless", Remedy: "look first", Validations: []v1alpha1.PodValidation{
+		{Expression: "object.spec.nodeSelector['pool'] == 'gpu'", Message: "not on the GPU pool"}}}}
+	server := newAPIServer(t, admission.Policies(install, rules), enforced).
+		put(newLedger(cleared("opus", "09:00:00", "careless"), cleared("haiku", "09:00:00")))
+	for model, denied := range map[string]bool{"opus": true, "haiku": false} {
+		bothServers(t, model, server, func(t *testing.T, s *apiServer) {
+			a := s.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: pod().Model(model).Build()})
+			if len(a.denials) > 0 != denied {
+				t.Errorf("denials %q, want some: %v", a.denials, denied)
+			}
+			if denied && !strings.Contains(a.denials[0], "no such key: nodeSelector") {
+				t.Errorf("denied without saying why: %s", a.denials[0])
+			}
+		})
+	}
+}
