@@ -20,6 +20,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/podrules"
+	"github.com/interlock-dev/interlock/controllers/roadmap"
 	"github.com/interlock-dev/interlock/controllers/stray"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
@@ -47,6 +48,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) 
 		enforcement,
 		&modeldeployment.Reconciler{Client: mgr.GetClient(), Board: board, Compiler: compiler, Rules: rules, Install: install, Clock: clock.RealClock{}, Events: recorder},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
+		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: recorder},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},
 		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: recorder},
 	} {

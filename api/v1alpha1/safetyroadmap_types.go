@@ -103,6 +103,16 @@ const (
 	GoalMissed GoalState = "Missed"
 )
 
+// Reasons of the Ready condition of a SafetyRoadmap.
+const (
+	// ReasonOnTrack: no goal is past its date.
+	ReasonOnTrack = "OnTrack"
+	// ReasonGoalsMissed: the day of a goal is over, and it is not done.
+	ReasonGoalsMissed = "GoalsMissed"
+	// ReasonGoalUnreadable: a goal has a date that is none; it is left out of the status.
+	ReasonGoalUnreadable = "GoalUnreadable"
+)
+
 // GoalStatus is how a goal stands.
 type GoalStatus struct {
 	// name of the goal.

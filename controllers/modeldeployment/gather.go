@@ -47,8 +47,8 @@ type gathered struct {
 
 // enrolment is one label of the namespace and the policy that it names, nil when there is none.
 type enrolment struct {
-	label, policyName, digest string
-	policy                    *v1alpha1.ScalingPolicy
+	label, policyName string
+	policy            *v1alpha1.ScalingPolicy
 }
 
 func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.ModelDeployment) (*gathered, error) {
@@ -58,7 +58,7 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 		return nil, fmt.Errorf("list Safeguards: %w", err)
 	}
 	r.compile(g, now, safeguards.Items)
-	if err := r.enrolments(ctx, g, safeguards.Items); err != nil {
+	if err := r.enrolments(ctx, g); err != nil {
 		return nil, err
 	}
 	assessments := &v1alpha1.CapabilityAssessmentList{}
@@ -120,7 +120,7 @@ func (r *Reconciler) compile(g *gathered, now time.Time, safeguards []v1alpha1.S
 
 // enrolments finds the policies that the namespace names. A policy that does not exist is part of the answer; a look-up
 // that fails is an error.
-func (r *Reconciler) enrolments(ctx context.Context, g *gathered, safeguards []v1alpha1.Safeguard) error {
+func (r *Reconciler) enrolments(ctx context.Context, g *gathered) error {
 	labels, err := r.enrolmentLabels(ctx, g.model.Namespace)
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (r *Reconciler) enrolments(ctx context.Context, g *gathered, safeguards []v
 		switch {
 		case name == "": // No policy has such a name, and the client asks for none.
 		case err == nil:
-			e.policy, e.digest = policy, decision.Digest(policy, safeguards)
+			e.policy = policy
 		case !apierrors.IsNotFound(err):
 			return fmt.Errorf("get ScalingPolicy: %w", err)
 		}
@@ -178,9 +178,18 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 		in.Findings = g.inspect(e.label, in)
 		v := decision.Decide(in)
 		judgements = append(judgements, verdicts.Judgement{
-			Label: e.label, Policy: e.policyName, PolicyDigest: e.digest, Verdict: v, Advice: g.advice(e.policyName, v)})
+			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v, g.specs()), Verdict: v, Advice: g.advice(e.policyName, v)})
 	}
 	return judgements
+}
+
+// specs gives the digests of what the Safeguards that can be used ask.
+func (g *gathered) specs() map[string]string {
+	specs := make(map[string]string, len(g.compiled))
+	for name, compiled := range g.compiled {
+		specs[name] = compiled.SpecDigest
+	}
+	return specs
 }
 
 // inspect judges the pods by the Safeguards that a policy asks for.

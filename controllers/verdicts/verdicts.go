@@ -28,7 +28,8 @@ type Judgement struct {
 	Label string
 	// Policy that the label names.
 	Policy string
-	// PolicyDigest is the digest of the policy and its Safeguards; empty when there is no such policy.
+	// PolicyDigest is the digest of what the verdict used of the policy and its Safeguards; empty when there is no such
+	// policy.
 	PolicyDigest string
 	Verdict      decision.Verdict
 	// Advice words what is missing besides pod rules, for whoever applies a workload; empty when nothing is.

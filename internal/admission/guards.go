@@ -16,7 +16,8 @@ func ledgers(install Install) Object {
 	return validating(LedgerPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: match(selector(),
 			resources(group, version, onWrite, "clearanceledgers"),
-			resources(group, version, onUpdate, "modeldeployments/status", "scalingpolicies/status", "safeguards/status")),
+			resources(group, version, onUpdate, "modeldeployments/status", "scalingpolicies/status", "safeguards/status",
+				"capabilityassessments/status", "safetyroadmaps/status")),
 		Validations: []admissionv1.Validation{deny(
 			fmt.Sprintf("request.userInfo.username == %s || (request.operation == 'DELETE' && has(namespaceObject.metadata.deletionTimestamp))",
 				quoted(install.Username)),

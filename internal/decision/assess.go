@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
@@ -39,6 +41,30 @@ func (t *threshold) asks() bool { return t.treatment != "" }
 
 // holds says whether the policy holds the model, whatever safeguards it has.
 func (t *threshold) holds() bool { return t.treatment == v1alpha1.TreatHold }
+
+func (t *threshold) result() v1alpha1.ThresholdResult {
+	r := v1alpha1.ThresholdResult{Name: t.definition.Name, State: t.state(), TreatedAs: t.treatment}
+	if t.by != nil {
+		r.Assessment = t.by.Name
+	}
+	if end := t.validUntil(); !end.IsZero() {
+		r.ValidUntil = &metav1.Time{Time: end}
+	}
+	return r
+}
+
+// Assessed tells for each threshold of the policy, by name, what the assessments of the model's weights say of it.
+func Assessed(in Input) []v1alpha1.ThresholdResult {
+	if in.Policy == nil || in.Model == nil {
+		return nil
+	}
+	thresholds := assess(in)
+	results := make([]v1alpha1.ThresholdResult, 0, len(thresholds))
+	for i := range thresholds {
+		results = append(results, thresholds[i].result())
+	}
+	return results
+}
 
 // severity orders what an assessment says of a threshold. Stale is the least: another assessment that still rules the
 // threshold out stands beside it.

@@ -132,15 +132,8 @@ func (v *Verdict) weigh(thresholds []threshold) (notAssessed []string) {
 	v.Thresholds = make([]v1alpha1.ThresholdResult, 0, len(thresholds))
 	for i := range thresholds {
 		t := &thresholds[i]
-		r := v1alpha1.ThresholdResult{Name: t.definition.Name, State: t.state(), TreatedAs: t.treatment}
-		if t.by != nil {
-			r.Assessment = t.by.Name
-		}
-		if end := t.validUntil(); !end.IsZero() {
-			r.ValidUntil = &metav1.Time{Time: end}
-			v.Revisit = sooner(v.Revisit, end)
-		}
-		v.Thresholds = append(v.Thresholds, r)
+		v.Thresholds = append(v.Thresholds, t.result())
+		v.Revisit = sooner(v.Revisit, t.validUntil())
 		if t.holds() {
 			notAssessed = append(notAssessed, fmt.Sprintf("%s (%s)", t.definition.Name, t.state()))
 		}

@@ -440,3 +440,16 @@ func TestAssessmentsAreNotMutated(t *testing.T) {
 		}
 	})
 }
+
+// TestAssessedAgreesWithTheVerdict holds that there is one account of what assessments say.
+func TestAssessedAgreesWithTheVerdict(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anyInput(t)
+		if diff := cmp.Diff(decision.Decide(in).Thresholds, decision.Assessed(in)); diff != "" {
+			t.Fatalf("(-verdict +assessed):\n%s", diff)
+		}
+	})
+	if got := decision.Assessed(decision.Input{}); got != nil {
+		t.Errorf("without a policy: %v", got)
+	}
+}

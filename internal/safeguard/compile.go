@@ -36,6 +36,8 @@ type Compiled struct {
 	Name     string
 	Remedy   string
 	Strength v1alpha1.Strength
+	// SpecDigest identifies what the Safeguard asks.
+	SpecDigest string
 	// unknown says why the method finds out nothing, if it does not.
 	unknown string
 	// onlyReported says that what breaks it is not held for that.
@@ -115,7 +117,7 @@ func (c *Compiler) Forget(except []v1alpha1.Safeguard) {
 }
 
 func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
-	compiled := &Compiled{Name: sg.Name, Remedy: sg.Spec.Remedy}
+	compiled := &Compiled{Name: sg.Name, Remedy: sg.Spec.Remedy, SpecDigest: decision.SpecDigest(&sg.Spec)}
 	switch {
 	case sg.Spec.PodRule != nil:
 		judge, err := c.podRule(sg.Spec.PodRule)
