@@ -27,6 +27,9 @@ import (
 // is no way to go on serving.
 const forcedGraceSeconds = 30
 
+// maxObstacle is the longest that is said of what keeps pods from going.
+const maxObstacle = 1024
+
 // Eviction is how taking pods out of service went.
 type Eviction struct {
 	// Evicted, Deleted, Blocked and Failed count the pods by what came of the attempt.
@@ -66,7 +69,7 @@ func Evict(ctx context.Context, c client.Client, pods []*corev1.Pod, measures de
 		*count++
 	}
 	if len(obstacles) > 0 {
-		e.Obstacle = fmt.Sprintf("%d of %d pods, such as %s", len(obstacles), len(pods), obstacles[0])
+		e.Obstacle = decision.OneLine(fmt.Sprintf("%d of %d pods, such as %s", len(obstacles), len(pods), obstacles[0]), maxObstacle)
 	}
 	return e, errors.Join(errs...)
 }
