@@ -165,6 +165,20 @@ func TestPodRules(t *testing.T) {
 	}
 }
 
+func TestWhatMethodsProve(t *testing.T) {
+	for name, tc := range map[string]struct {
+		safeguard *v1alpha1.Safeguard
+		strength  v1alpha1.Strength
+	}{
+		"podRule":  {ruled("a", "true"), v1alpha1.StrengthEnforced},
+		"resource": {walled("a"), v1alpha1.StrengthObserved},
+	} {
+		if got := mustCompile(t, tc.safeguard); got.Strength != tc.strength || got.Name != "a" || got.Remedy != "mend a" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 func TestCompilerKeepsWhatItCompiled(t *testing.T) {
 	c := newCompiler(t)
 	compile := func(sg *v1alpha1.Safeguard) *Compiled {
