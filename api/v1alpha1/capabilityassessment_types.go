@@ -38,7 +38,7 @@ type CapabilityAssessmentSpec struct {
 	// +required
 	Evaluator Evaluator `json:"evaluator,omitzero"`
 
-	// outcomes, one for each threshold that was looked at.
+	// outcomes are one for each threshold that was looked at.
 	// +required
 	// +listType=map
 	// +listMapKey=threshold

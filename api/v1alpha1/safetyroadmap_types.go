@@ -150,7 +150,7 @@ type SafetyRoadmapStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// goals, each as it stands.
+	// goals tell how each stands.
 	// +optional
 	// +listType=map
 	// +listMapKey=name

@@ -31,7 +31,7 @@ func TestTimeOnlyActsAtNamedTimes(t *testing.T) {
 		last := in.Now.AddDate(10, 0, 0)
 		if !v.Revisit.IsZero() {
 			if !v.Revisit.After(in.Now) {
-				t.Fatalf("decided at %s, and to be looked at at %s", in.Now, v.Revisit)
+				t.Fatalf("decided at %s, and looked at again at %s", in.Now, v.Revisit)
 			}
 			last = v.Revisit.Add(-1)
 		}
