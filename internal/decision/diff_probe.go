@@ -352,12 +352,10 @@ func (s schedule) to(after schedule) shift {
 
 func (s schedule) String() string {
 	switch {
-	case s.evict == never && s.force == never:
+	case s.evict == never: // force comes no sooner
 		return "pods that run stay"
 	case s.force == never:
 		return fmt.Sprintf("evicted after %s", s.evict)
-	case s.evict == never:
-		return fmt.Sprintf("deleted after %s", s.force)
 	}
 	return fmt.Sprintf("evicted after %s, deleted after %s", s.evict, s.force)
 }
