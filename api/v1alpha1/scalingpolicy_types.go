@@ -77,6 +77,7 @@ type Threshold struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[^[:cntrl:]]+$`
 	Name string `json:"name,omitempty"`
 
 	// domain that it belongs to, such as "Cyber operations".
@@ -154,7 +155,7 @@ const (
 	// TreatAsReached: the model must have what the threshold asks for, as if it had been reached (Anthropic RSP v2.2,
 	// section 3.3).
 	TreatAsReached Treatment = "AsReached"
-	// TreatHold: the model is held until it is assessed.
+	// TreatHold: the model is held until it is assessed, and what the threshold asks for is asked for besides.
 	TreatHold Treatment = "Hold"
 )
 
@@ -269,7 +270,8 @@ type Level struct {
 	Security Standard `json:"security,omitzero"`
 
 	// onShortfall lists what is done about running pods when a model of this level is not cleared, counted from when
-	// the shortfall began. New pods are held at once whatever stands here. Default: nothing but that.
+	// the shortfall began; the steps of the levels before it apply as well. New pods are held at once whatever stands
+	// here. Default: nothing but that.
 	// +optional
 	// +listType=map
 	// +listMapKey=action

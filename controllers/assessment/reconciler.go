@@ -131,7 +131,7 @@ func (r *Reconciler) ready(ctx context.Context, a *v1alpha1.CapabilityAssessment
 	switch {
 	case now.Before(a.Spec.AssessedAt.Time):
 		c.Reason = v1alpha1.ReasonDateInFuture
-		c.Message = fmt.Sprintf("assessedAt is %s, which has not come yet; until then the assessment does not count", a.Spec.AssessedAt.UTC().Format(time.RFC3339))
+		c.Message = fmt.Sprintf("assessedAt is %s, which has not come yet; until then it rules nothing out, while danger that it found counts", a.Spec.AssessedAt.UTC().Format(time.RFC3339))
 	case len(unknown) > 0:
 		c.Reason = v1alpha1.ReasonThresholdUnknown
 		c.Message = fmt.Sprintf("no ScalingPolicy has a threshold named %s; outcomes of others count", strings.Join(unknown, ", "))

@@ -65,8 +65,11 @@ func (r *report) enforce(j verdicts.Judgement) {
 	r.ready(ready, v.Reason, bounded(v.Message))
 }
 
+// maxResults is the most safeguards that the API takes; the counts in safeguardsMet are of all.
+const maxResults = 256
+
 func boundedResults(v decision.Verdict) []v1alpha1.SafeguardResult {
-	results := append([]v1alpha1.SafeguardResult(nil), v.Safeguards...)
+	results := append([]v1alpha1.SafeguardResult(nil), v.Safeguards[:min(len(v.Safeguards), maxResults)]...)
 	for i := range results {
 		results[i].Message = bounded(results[i].Message)
 	}

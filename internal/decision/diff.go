@@ -142,8 +142,12 @@ func raised[T cmp.Ordered](before, after T) shift {
 	return shift{weaker: after < before, stronger: after > before}
 }
 
+// maxChange is enough for the longest expression; what anybody wrote goes to terminals, so it is put on one line.
+const maxChange = 8192
+
 // note lists a change, as two if it both weakens and strengthens.
 func (d *difference) note(c Change, s shift) {
+	c.Where, c.Before, c.After = OneLine(c.Where, maxMessage), OneLine(c.Before, maxChange), OneLine(c.After, maxChange)
 	if s.weaker {
 		c.Effect = Weakens
 		d.changes = append(d.changes, c)

@@ -80,8 +80,8 @@ func (d *difference) orNextBelow(side int, p pair) string {
 	other := d.side(1 - side).Policy
 	for i := level(other, p.of(1-side)) - 1; i >= 0; i-- {
 		at := slices.IndexFunc(d.levels, func(q pair) bool { return q.of(1-side) == other.Spec.Levels[i].Name })
-		if name := d.levels[at].of(side); name != "" {
-			return name
+		if at >= 0 && d.levels[at].of(side) != "" {
+			return d.levels[at].of(side)
 		}
 	}
 	return lowestLevel(d.side(side).Policy)
@@ -352,12 +352,10 @@ func (s schedule) to(after schedule) shift {
 
 func (s schedule) String() string {
 	switch {
-	case s.evict == never && s.force == never:
+	case s.evict == never: // force comes no sooner
 		return "pods that run stay"
 	case s.force == never:
 		return fmt.Sprintf("evicted after %s", s.evict)
-	case s.evict == never:
-		return fmt.Sprintf("deleted after %s", s.force)
 	}
 	return fmt.Sprintf("evicted after %s, deleted after %s", s.evict, s.force)
 }

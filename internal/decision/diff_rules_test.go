@@ -207,6 +207,30 @@ func TestDiffOfRules(t *testing.T) {
 				})
 			},
 		},
+		"another layout where that takes more than a glance": {
+			before: func(f *decision.Framework) {
+				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) {
+					s.PodRule.Validations[0].Expression = "true || // false &&\nfalse"
+				})
+			},
+			after: func(f *decision.Framework) {
+				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) {
+					s.PodRule.Validations[0].Expression = "true || // false && false"
+				})
+			},
+			want: []string{
+				"Weakens verification classifier: pods meet true || // false && false ->  | what it refused may pass",
+				"Strengthens verification classifier:  -> pods meet true || // false && false | what passed may be refused",
+			},
+		},
+		"a policy where there was none": {
+			before: func(f *decision.Framework) {
+				f.Policy = nil
+			},
+			want: []string{
+				"Weakens policy : no such policy -> rsp | a policy that does not exist holds every model",
+			},
+		},
 		"a space in a text of an expression": {
 			after: func(f *decision.Framework) {
 				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) {

@@ -414,7 +414,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(1), nil)
 			},
 			want: []string{
-				"Strengthens shortfall : pods that run stay -> evicted after 1h0m0s | of models at ASL-3; models that reach CBRN-3; models that reach R&D-4",
+				"Strengthens shortfall : pods that run stay -> evicted after 1h0m0s | of models at ASL-3; models at ASL-4; models that reach CBRN-3; models that reach CBRN-4; models that reach R&D-4",
 			},
 		},
 		"a step at the baseline": {
@@ -433,7 +433,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(2), hours(3))
 			},
 			want: []string{
-				"Weakens shortfall : evicted after 1h0m0s, deleted after 3h0m0s -> evicted after 2h0m0s, deleted after 3h0m0s | of models at ASL-3; models that reach CBRN-3; models that reach R&D-4",
+				"Weakens shortfall : evicted after 1h0m0s, deleted after 3h0m0s -> evicted after 2h0m0s, deleted after 3h0m0s | of models at ASL-3; models at ASL-4; models that reach CBRN-3; models that reach CBRN-4; models that reach R&D-4",
 			},
 		},
 		"a step that comes later and force that comes sooner": {
@@ -444,8 +444,8 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(2), hours(3))
 			},
 			want: []string{
-				"Weakens shortfall : evicted after 1h0m0s, deleted after 4h0m0s -> evicted after 2h0m0s, deleted after 3h0m0s | of models at ASL-3; models that reach CBRN-3; models that reach R&D-4",
-				"Strengthens shortfall : evicted after 1h0m0s, deleted after 4h0m0s -> evicted after 2h0m0s, deleted after 3h0m0s | of models at ASL-3; models that reach CBRN-3; models that reach R&D-4",
+				"Weakens shortfall : evicted after 1h0m0s, deleted after 4h0m0s -> evicted after 2h0m0s, deleted after 3h0m0s | of models at ASL-3; models at ASL-4; models that reach CBRN-3; models that reach CBRN-4; models that reach R&D-4",
+				"Strengthens shortfall : evicted after 1h0m0s, deleted after 4h0m0s -> evicted after 2h0m0s, deleted after 3h0m0s | of models at ASL-3; models at ASL-4; models that reach CBRN-3; models that reach CBRN-4; models that reach R&D-4",
 			},
 		},
 		"steps written otherwise": {

@@ -35,7 +35,7 @@ func (d *difference) compareText(where, before, after string) {
 	if strings.HasSuffix(where, definition) {
 		why = "outcomes count by the threshold's name: whether the same models reach it is for people to compare"
 	}
-	d.note(Change{What: SubjectText, Where: where, Before: OneLine(before, maxMessage), After: OneLine(after, maxMessage), Why: why}, shift{})
+	d.note(Change{What: SubjectText, Where: where, Before: before, After: after, Why: why}, shift{})
 }
 
 func policyTexts(policy *v1alpha1.ScalingPolicy) texts {

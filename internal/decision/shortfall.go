@@ -27,7 +27,8 @@ func (m Measures) Step() v1alpha1.ShortfallAction {
 }
 
 // OnShortfall gives the measures of the policy against pods at the highest of some levels, for a shortfall that began at
-// since. Levels that the policy does not know count as the baseline.
+// since. As with safeguards, what a lower level asks is asked of a higher one too: the strictest steps of all levels up to it
+// apply. Levels that the policy does not know count as the baseline.
 func OnShortfall(policy *v1alpha1.ScalingPolicy, since, now time.Time, levels ...string) Measures {
 	var m Measures
 	if policy == nil {
@@ -40,12 +41,14 @@ func OnShortfall(policy *v1alpha1.ScalingPolicy, since, now time.Time, levels ..
 	if i < 0 {
 		return m
 	}
-	for _, step := range policy.Spec.Levels[i].OnShortfall {
-		switch {
-		case step.ForceAfter != nil && m.due(step.ForceAfter, since, now):
-			m.Evict, m.Force = true, true
-		case m.due(step.After, since, now):
-			m.Evict = true
+	for _, l := range policy.Spec.Levels[:i+1] {
+		for _, step := range l.OnShortfall {
+			switch {
+			case step.ForceAfter != nil && m.due(step.ForceAfter, since, now):
+				m.Evict, m.Force = true, true
+			case m.due(step.After, since, now):
+				m.Evict = true
+			}
 		}
 	}
 	return m
