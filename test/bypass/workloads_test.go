@@ -107,21 +107,16 @@ func workloadTricks() {
 
 	It("11: another team's mutator cannot strip the gate, nor undo what a pod rule asks for, after us", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
-		mutates(ctx, t, "zz-image", `[JSONPatch{op: "replace", path: "/spec/containers/0/image", value: "`+builder.TaggedImage+`"}]`)
-		mutates(ctx, t, "zz-gate", `has(object.spec.schedulingGates) ? [JSONPatch{op: "remove", path: "/spec/schedulingGates"}] : []`)
-		mutates(ctx, t, "aa-gate", `has(object.spec.schedulingGates) ? [JSONPatch{op: "remove", path: "/spec/schedulingGates"}] : []`)
-		mutates(ctx, t, "zz-to-llama", `[JSONPatch{op: "add", path: "/metadata/labels/interlock.dev~1model", value: "llama"}]`)
-		mutates(ctx, t, "zz-strip", `[JSONPatch{op: "remove", path: "/metadata/labels/interlock.dev~1model"}]`)
+		mutates(ctx, t, "image", `[JSONPatch{op: "replace", path: "/spec/containers/0/image", value: "`+builder.TaggedImage+`"}]`)
+		mutates(ctx, t, "gate", `has(object.spec.schedulingGates) ? [JSONPatch{op: "remove", path: "/spec/schedulingGates"}] : []`)
+		mutates(ctx, t, "to-llama", `[JSONPatch{op: "add", path: "/metadata/labels/interlock.dev~1model", value: "llama"}]`)
+		mutates(ctx, t, "strip", `!("interlock.dev/model" in object.metadata.labels) ? [] : [JSONPatch{op: "remove", path: "/metadata/labels/interlock.dev~1model"}]`)
 
-		Expect(t.editor.Create(ctx, t.pod("x").Model(small).Label("mutate", "zz-image").Build())).
+		Expect(t.editor.Create(ctx, t.pod("x").Model(small).Label("mutate", "image").Build())).
 			To(beRefusedBy("interlock-admit", "Safeguard image-pinned"))
-		Expect(t.editor.Create(ctx, t.pod("x").Model(small).Label("mutate", "zz-strip").Build())).
+		Expect(t.editor.Create(ctx, t.pod("x").Model(small).Label("mutate", "strip").Build())).
 			To(beRefusedBy("interlock-admit", "must name the ModelDeployment"))
-		for _, name := range []string{"zz-gate", "aa-gate", "zz-to-llama"} {
-			model := llama
-			if name == "zz-to-llama" {
-				model = small
-			}
+		for name, model := range map[string]string{"gate": llama, "to-llama": small} {
 			pod := t.pod(name).Model(model).Label("mutate", name).Build()
 			if err := t.editor.Create(ctx, pod); err != nil {
 				Expect(err).To(beRefusedBy("interlock-admit", "lacks the scheduling gate"), name)
@@ -134,13 +129,14 @@ func workloadTricks() {
 
 	It("11: a pod that a mutator gives to another model is judged as a pod of that model", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
-		mutates(ctx, t, "zz-to-small", `[JSONPatch{op: "add", path: "/metadata/labels/interlock.dev~1model", value: "small"}]`)
-		Expect(t.editor.Create(ctx, t.pod("x").Model(llama).Label("mutate", "zz-to-small").Image(builder.TaggedImage).Build())).
-			To(Or(Succeed(), beRefusedBy("interlock-admit", "Safeguard image-pinned")))
+		mutates(ctx, t, "to-small", `has(object.spec.schedulingGates) ? [JSONPatch{op: "add", path: "/metadata/labels/interlock.dev~1model", value: "small"}] : []`)
+		bad := t.waiting(ctx, t.pod("bad").Model(llama).Label("mutate", "to-small").Image(builder.TaggedImage))
+		good := t.waiting(ctx, t.pod("good").Model(llama).Label("mutate", "to-small"))
+		Expect(good.Labels).To(HaveKeyWithValue(v1alpha1.ModelLabel, small))
+		t.waitRunning(ctx, good)
 		Consistently(ctx, func(g Gomega) {
-			for _, pod := range t.pods(ctx, "mutate", "zz-to-small") {
-				g.Expect(&pod).To(beHeld(), "it breaks a rule of the model that it names by now")
-			}
+			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(bad), bad)).To(Succeed())
+			g.Expect(bad).To(beHeld(), "it breaks a rule of the model that it names by now")
 		}, "500ms").Should(Succeed())
 	})
 }
@@ -152,7 +148,7 @@ func mutates(ctx context.Context, t *tenant, name, expression string) {
 	meta := metav1.ObjectMeta{Name: name + "-" + t.namespace}
 	policy := &admissionv1.MutatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionv1.MutatingAdmissionPolicySpec{
 		FailurePolicy:      new(admissionv1.Fail),
-		ReinvocationPolicy: admissionv1.NeverReinvocationPolicy,
+		ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy, // so that it has its turn after ours, whatever the order
 		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
 			RuleWithOperations: admissionv1.RuleWithOperations{
 				Operations: []admissionv1.OperationType{admissionv1.Create},
