@@ -1,0 +1,97 @@
+package integration
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// entry is one version of a ledger or of a pod; the other is nil.
+type entry struct {
+	// version is the resourceVersion, which grows over all kinds: all are in one etcd.
+	version int64
+	deleted bool
+	ledger  *v1alpha1.ClearanceLedger
+	pod     *corev1.Pod
+}
+
+// history keeps every version of the ledger and of the pods of a namespace since it began, so that a test can tell
+// what came first, and what never was.
+type history struct {
+	mu      sync.Mutex
+	entries []entry
+}
+
+func (w *world) watch(ctx context.Context) *history {
+	GinkgoHelper()
+	h := &history{}
+	for _, list := range []client.ObjectList{&v1alpha1.ClearanceLedgerList{}, &corev1.PodList{}} {
+		Expect(api.List(ctx, list, client.InNamespace(w.ns))).To(Succeed())
+		watcher, err := api.Watch(ctx, list, &client.ListOptions{
+			Namespace: w.ns, Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(watcher.Stop)
+		go h.record(watcher)
+	}
+	return h
+}
+
+func (h *history) record(watcher watch.Interface) {
+	for event := range watcher.ResultChan() {
+		e := entry{deleted: event.Type == watch.Deleted}
+		switch o := event.Object.(type) {
+		case *v1alpha1.ClearanceLedger:
+			if o.Name != v1alpha1.LedgerName {
+				continue
+			}
+			e.ledger, e.version = o, version(o)
+		case *corev1.Pod:
+			e.pod, e.version = o, version(o)
+		default:
+			continue
+		}
+		h.mu.Lock()
+		h.entries = append(h.entries, e)
+		h.mu.Unlock()
+	}
+}
+
+func version(o client.Object) int64 {
+	v, err := strconv.ParseInt(o.GetResourceVersion(), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// of gives the entries that meet a condition, in order.
+func (h *history) of(condition func(entry) bool) []entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	found := slices.DeleteFunc(slices.Clone(h.entries), func(e entry) bool { return !condition(e) })
+	slices.SortStableFunc(found, func(a, b entry) int { return int(a.version - b.version) })
+	return found
+}
+
+// What entries are looked for by.
+func dropsClearance(model string) func(entry) bool {
+	return func(e entry) bool { return e.ledger != nil && (e.deleted || !clears(e.ledger, model)) }
+}
+
+func goesAway(e entry) bool { return e.pod != nil && e.pod.DeletionTimestamp != nil }
+
+// deletedAt is when the deletion of a pod was asked for.
+func (e entry) deletedAt() time.Time {
+	return e.pod.DeletionTimestamp.Add(-time.Duration(*e.pod.DeletionGracePeriodSeconds) * time.Second)
+}

@@ -1,0 +1,116 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+)
+
+var _ = Describe("The ledger", func() {
+	It("is written once for many models", func(ctx SpecContext) {
+		const models = 50
+		w := newWorld(ctx)
+		w.clearedModel(ctx, "first")
+		before := w.ledger(ctx).Generation
+		var creating errgroup.Group
+		for i := range models {
+			creating.Go(func() error { return api.Create(ctx, w.modelDeployment(fmt.Sprintf("m%d", i), builder.ASL2)) })
+		}
+		Expect(creating.Wait()).To(Succeed())
+		Eventually(func(g Gomega) {
+			l := w.ledger(ctx)
+			for i := range models {
+				g.Expect(clears(l, fmt.Sprintf("m%d", i))).To(BeTrue())
+			}
+		}).WithContext(ctx).Should(Succeed())
+		Expect(w.ledger(ctx).Generation - before).To(BeNumerically("<=", models/4))
+	})
+
+	It("is renewed, so that pods can be created over many half leases", func(ctx SpecContext) {
+		const short = 10 * time.Second
+		w := newWorld(ctx, lease(short))
+		create(ctx, w.modelDeployment("llm", builder.ASL2))
+		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+		ends := map[string]bool{}
+		Consistently(func(g Gomega) {
+			pod := w.pinnedPod("llm").Build()
+			g.Expect(api.Create(ctx, pod, client.DryRunAll)).To(Succeed())
+			g.Expect(pod.Spec.SchedulingGates).To(BeEmpty())
+			for _, c := range w.ledger(ctx).Spec.Clearances {
+				ends[c.ValidUntil] = true
+			}
+		}, 3*short/2).WithContext(ctx).Should(Succeed())
+		Expect(len(ends)).To(BeNumerically(">=", 3))
+		Expect(w.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeCleared))
+	})
+
+	It("is still, as all that we write is, once nothing happens", func(ctx SpecContext) {
+		w := newWorld(ctx)
+		w.clearedModel(ctx, "good")
+		create(ctx, w.modelDeployment("bad", builder.ASL3), w.deployment("bad", 1, w.loosePod("bad")))
+		w.awaitHeld(ctx, "bad", 1)
+		Eventually(w.safeguardsMet("bad")).WithContext(ctx).Should(Equal("0/3"))
+		warned := namesOnly(ctx)
+		warned.label(ctx, map[string]string{v1alpha1.WarnLabel: w.policy, v1alpha1.AuditLabel: w.policy})
+		create(ctx, warned.modelDeployment("seen", builder.ASL3))
+		Eventually(func() []v1alpha1.Preview { return warned.model(ctx, "seen").Status.Previews }).Should(HaveLen(2))
+
+		Eventually(func() ([]string, error) { // What earlier tests have left is going still.
+			namespaces := &corev1.NamespaceList{}
+			err := api.List(ctx, namespaces)
+			var going []string
+			for i := range namespaces.Items {
+				if ns := &namespaces.Items[i]; ns.DeletionTimestamp != nil {
+					going = append(going, ns.Name)
+				}
+			}
+			return going, err
+		}, "60s").Should(BeEmpty())
+		var before map[string]string
+		Eventually(func() string {
+			last := before
+			before = versions(ctx)
+			return cmp.Diff(last, before)
+		}, "20s", "2s").Should(BeEmpty())
+		Consistently(func() string { return cmp.Diff(before, versions(ctx)) }, "10s", "1s").Should(BeEmpty())
+	})
+})
+
+// versions gives the resourceVersion of all that Interlock writes.
+func versions(ctx context.Context) map[string]string {
+	GinkgoHelper()
+	all := map[string]string{}
+	ours := client.MatchingLabels{admission.ManagedByLabel: admission.ManagedBy}
+	for list, options := range map[client.ObjectList][]client.ListOption{
+		&admissionv1.MutatingAdmissionPolicyList{}:          {ours},
+		&admissionv1.MutatingAdmissionPolicyBindingList{}:   {ours},
+		&admissionv1.ValidatingAdmissionPolicyList{}:        {ours},
+		&admissionv1.ValidatingAdmissionPolicyBindingList{}: {ours},
+		&v1alpha1.SafeguardList{}:                           nil,
+		&v1alpha1.ScalingPolicyList{}:                       nil,
+		&v1alpha1.ModelDeploymentList{}:                     nil,
+		&v1alpha1.ClearanceLedgerList{}:                     nil,
+	} {
+		Expect(api.List(ctx, list, options...)).To(Succeed())
+		Expect(meta.EachListItem(list, func(o runtime.Object) error {
+			item := o.(client.Object)
+			all[fmt.Sprintf("%T %s/%s", item, item.GetNamespace(), item.GetName())] = item.GetResourceVersion()
+			return nil
+		})).To(Succeed())
+	}
+	return all
+}

@@ -1,0 +1,83 @@
+// Package integration tests Interlock as its users meet it: a real API server with the controllers of Kubernetes, kubectl,
+// and a manager process with just the rights that config/ gives it.
+//
+// Every test has a namespace, a policy and Safeguards of its own (see world), so that tests share the manager and
+// nothing else.
+package integration
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/testing/controlplane"
+	"github.com/interlock-dev/interlock/internal/testing/stack"
+)
+
+var (
+	st *stack.Stack
+	// api is a cluster admin's client, which reads the API server and no cache.
+	api client.WithWatch
+	// manager is the one that runs. Tests that stop it start another.
+	manager *stack.Manager
+)
+
+func TestIntegration(t *testing.T) {
+	if os.Getenv(controlplane.AssetsVariable) == "" {
+		t.Skipf("starts a control plane: run it with `make test`, which sets %s", controlplane.AssetsVariable)
+	}
+	RegisterFailHandler(Fail)
+	EnforceDefaultTimeoutsWhenUsingContexts()
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	SetDefaultConsistentlyPollingInterval(200 * time.Millisecond)
+	RunSpecs(t, "Integration")
+}
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	ctrl.SetLogger(GinkgoLogr)
+	binary := filepath.Join(GinkgoT().TempDir(), "manager")
+	Expect(stack.BuildManager(ctx, binary)).To(Succeed())
+	var err error
+	st, err = stack.Start(ctx, stack.Options{
+		Nodes:    controlplane.Nodes(3, 1),
+		Manager:  binary,
+		Progress: func(step string) { GinkgoWriter.Println(step) },
+	})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(st.Stop()).To(Succeed()) })
+
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	api, err = client.NewWithWatch(st.RESTConfig(), client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	startManager(ctx)
+}, NodeTimeout(5*time.Minute))
+
+func startManager(ctx context.Context) {
+	GinkgoHelper()
+	var err error
+	manager, err = st.StartManager(ctx)
+	Expect(err).NotTo(HaveOccurred())
+}
+
+// A failed test shows the end of the manager's log.
+var _ = JustAfterEach(func() {
+	if CurrentSpecReport().Failed() && manager != nil {
+		AddReportEntry("manager", manager.Report().Error())
+	}
+})
