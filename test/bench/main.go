@@ -1,0 +1,125 @@
+// Command bench measures what Interlock is fast at and what it costs, on a real control plane on loopback: how soon a
+// pod is released, how long a thousand take, what the operator needs when nothing happens, and what share of the pod
+// creations of a bare namespace an enrolled one keeps. docs/benchmarks.md says how and why.
+//
+// Missed budgets do not fail it: timings depend on the machine. Errors do.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/interlock-dev/interlock/internal/testing/stack"
+)
+
+// config is how much is measured.
+type config struct {
+	// only names the parts that are run; empty, all.
+	only []string
+	// profile is a folder for CPU profiles of the API server; empty, none.
+	profile string
+	// arms, if any, are the only ones that are measured of the throughput.
+	arms []string
+
+	latencyTries           int
+	idle                   time.Duration
+	rounds, podsPerSlice   int
+	ledgers                []int
+	releaseModels, perNS   int
+	podsPerModel           int
+	clients, podBytes      int
+	webhooks, withOperator bool
+}
+
+func main() {
+	c := config{
+		latencyTries: 200, idle: 30 * time.Second, rounds: 15, podsPerSlice: 400, ledgers: []int{1, 100, 1000},
+		releaseModels: 100, perNS: 10, podsPerModel: 10, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
+	}
+	quick := flag.Bool("quick", false, "Measure less often: figures within a few minutes, with more noise.")
+	only := flag.String("only", "", "Run only these parts, of latency,release,throughput.")
+	arms := flag.String("arms", "", "Measure the throughput only of lines whose name contains one of these texts, between commas.")
+	flag.IntVar(&c.rounds, "rounds", c.rounds, "Rounds of the throughput.")
+	flag.StringVar(&c.profile, "profile", "", "Write CPU profiles of the API server for each line of the throughput into this folder.")
+	flag.Parse()
+	if *quick {
+		c.latencyTries, c.idle, c.rounds, c.podsPerSlice = 30, 20*time.Second, 4, 200
+	}
+	c.only, c.arms = split(*only), split(*arms)
+	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, c); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+}
+
+func (c config) runs(part string) bool { return len(c.only) == 0 || slices.Contains(c.only, part) }
+
+// run measures each part on a control plane of its own, so that none finds what another left behind.
+func run(ctx context.Context, c config) error {
+	dir, err := os.MkdirTemp("", "interlock-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	manager := filepath.Join(dir, "manager")
+	if err := stack.BuildManager(ctx, manager); err != nil {
+		return err
+	}
+	t := &table{}
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, config, *cluster, *table) error
+	}{
+		{"latency", measureLatency},
+		{"release", measureRelease},
+		{"throughput", measureThroughput},
+	} {
+		if !c.runs(part.name) {
+			continue
+		}
+		if err := on(ctx, c, manager, t, part.measure); err != nil {
+			return fmt.Errorf("measure %s: %w", part.name, err)
+		}
+	}
+	return t.print(os.Stdout)
+}
+
+func on(ctx context.Context, c config, manager string, t *table,
+	measure func(context.Context, config, *cluster, *table) error) error {
+	cl, err := start(ctx, manager)
+	if err != nil {
+		return err
+	}
+	if t.machine == "" {
+		if t.machine, err = machine(cl); err != nil {
+			return errors.Join(err, cl.Stop())
+		}
+	}
+	return errors.Join(measure(ctx, c, cl, t), cl.Stop())
+}
+
+// progress tells on standard error what is being done, so that standard output holds the table alone.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}
