@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -23,10 +24,25 @@ var _ = Describe("Taking out pods", func() {
 		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
 	}
 
+	It("comes after the ledger, also where the policy evicts at once", func(ctx SpecContext) {
+		w := newWorld(ctx, evict(0, 0))
+		create(ctx, w.denyEgress(), w.modelDeployment("llm", builder.ASL3), w.deployment("server", 3, w.fitPod("llm")))
+		w.awaitCleared(ctx, "llm", 3)
+		history := w.watch(ctx)
+		Expect(api.Delete(ctx, w.denyEgress())).To(Succeed())
+		w.awaitHeld(ctx, "llm", 3)
+		revoked, evicted := history.of(dropsClearance("llm")), history.of(goesAway)
+		Expect(revoked).NotTo(BeEmpty())
+		Expect(evicted).NotTo(BeEmpty())
+		Expect(revoked[0].version).To(BeNumerically("<", evicted[0].version))
+	})
+
 	It("respects a disruption budget, says which, and deletes when the policy's deadline has come", func(ctx SpecContext) {
 		const force = 7 * time.Second
 		w := newWorld(ctx, evict(0, force))
-		create(ctx, w.denyEgress(), w.noEviction("never-a-pod-less", v1alpha1.ModelLabel, "llm"),
+		// What is said of it is longer than the API takes.
+		budget := w.noEviction("never-a-pod-less-"+strings.Repeat("x", 200), v1alpha1.ModelLabel, "llm")
+		create(ctx, w.denyEgress(), budget,
 			w.modelDeployment("llm", builder.ASL3), w.deployment("server", 2, w.fitPod("llm")))
 		w.awaitCleared(ctx, "llm", 2)
 		history := w.watch(ctx)
