@@ -56,16 +56,14 @@ func (r *Reconciler) releasePod(ctx context.Context, pod *corev1.Pod) error {
 
 // shortfall takes the policy's steps against the pods that run without clearance, and returns when the next is due.
 func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
-	since := metav1.NewTime(now).Rfc3339Copy()
-	if have := g.model.Status.Shortfall; have != nil && !have.Since.IsZero() && have.Since.Time.Before(now) {
-		since = have.Since
-	}
-	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), since.Time, now,
+	since := r.shortfalls.begin(client.ObjectKeyFromObject(g.model), g.model.Status.Shortfall, now)
+	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), since, now,
 		enforced.Verdict.DeploymentLevel, enforced.Verdict.SecurityLevel)
 	eviction, err := workload.Evict(ctx, r.Client, g.admitted(), measures)
 	metrics.Evicted(eviction)
 
-	report.status.Shortfall = &v1alpha1.Shortfall{Since: since, Step: measures.Step(), Blocked: boundedTo(maxBlocked, eviction.Obstacle)}
+	report.status.Shortfall = &v1alpha1.Shortfall{
+		Since: metav1.NewTime(since), Step: measures.Step(), Blocked: boundedTo(maxBlocked, eviction.Obstacle)}
 	next := measures.Next
 	if !next.IsZero() {
 		report.status.Shortfall.NextStepTime = &metav1.Time{Time: next}

@@ -46,6 +46,8 @@ type Reconciler struct {
 	Install admission.Install
 	Clock   clock.PassiveClock
 	Events  events.EventRecorder
+
+	shortfalls shortfalls
 }
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments,verbs=list;watch
@@ -62,7 +64,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Board.Drop(req.NamespacedName)
-			err = r.freeUndeclared(ctx, req.NamespacedName)
+			err = r.undeclared(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
 	}
@@ -96,6 +98,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.
 func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
+	if enforced.Verdict.Outcome != v1alpha1.OutcomeRevoked {
+		r.shortfalls.end(client.ObjectKeyFromObject(g.model))
+	}
 	switch enforced.Verdict.Outcome {
 	case v1alpha1.OutcomeCleared:
 		return time.Time{}, r.release(ctx, g.fit())
@@ -108,21 +113,25 @@ func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforc
 	}
 }
 
-// freeUndeclared releases the pods of a model that is not declared if its namespace is not enrolled (any more). In one
-// that is, they stay held.
-func (r *Reconciler) freeUndeclared(ctx context.Context, model types.NamespacedName) error {
+// undeclared sees to the pods of a model that is not declared. If their namespace is not enrolled (any more) they are
+// free. In one that is, those at the gate stay there, and the package stray sees to the others.
+func (r *Reconciler) undeclared(ctx context.Context, model types.NamespacedName) error {
 	labels, err := r.enrolmentLabels(ctx, model.Namespace)
 	if err != nil {
 		return client.IgnoreNotFound(err)
-	}
-	if _, enforced := labels[v1alpha1.EnforceLabel]; enforced {
-		return nil
 	}
 	pods, err := r.pods(ctx, model)
 	if err != nil {
 		return err
 	}
-	return r.release(ctx, (&gathered{pods: pods}).held())
+	g := &gathered{pods: pods}
+	if len(g.admitted()) == 0 {
+		r.shortfalls.end(model)
+	}
+	if _, enforced := labels[v1alpha1.EnforceLabel]; enforced {
+		return nil
+	}
+	return r.release(ctx, g.held())
 }
 
 // ledgerAgrees says whether the API server enforces the verdict already: what clears a model must stand there before a

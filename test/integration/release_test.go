@@ -4,6 +4,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -65,6 +66,14 @@ var _ = Describe("Releasing pods", func() {
 		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
 		Expect(w.safeguardsMet("llm")(ctx)).To(Equal("1/2"))
 		create(ctx, w.denyEgress())
+		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+
+		By("raising the level at which the model was assessed")
+		md := w.modelDeployment("llm", builder.ASL3)
+		update(ctx, md, func() { md.Spec.AssessedLevel = builder.ASL3 })
+		Eventually(w.modelReady("llm")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, classifierMessage))
+		Expect(w.model(ctx, "llm").Status).To(SatisfyAll(HaveField("ObservedGeneration", md.Generation), HaveField("DeploymentLevel", builder.ASL3)))
+		update(ctx, md, func() { md.Spec.AssessedLevel = builder.ASL2 })
 		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 
 		By("keeping the pods that never broke anything running")

@@ -57,7 +57,7 @@ var _ = Describe("A manager that is restarted", func() {
 
 		Expect(first.Kill()).To(Succeed())
 		create(ctx, w.modelDeployment("new", builder.ASL2))
-		Eventually(w.verdict("new"), 20*time.Second).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+		Eventually(w.verdict("new"), 40*time.Second).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 		Expect(history.of(dropsClearance("llm"))).To(BeEmpty())
 		Expect(w.podsOf("llm")(ctx)).To(HaveEach(beRunning()))
 	})

@@ -98,6 +98,20 @@ var _ = Describe("Taking out pods", func() {
 		w.awaitHeld(ctx, "llm", 1)
 	})
 
+	It("is not put off by a declaration that is taken back and made anew", func(ctx SpecContext) {
+		w := newWorld(ctx, evict(time.Hour, 0))
+		create(ctx, w.denyEgress(), w.modelDeployment("llm", builder.ASL3), w.deployment("server", 1, w.fitPod("llm")))
+		w.awaitCleared(ctx, "llm", 1)
+		lose(ctx, w)
+		since := w.model(ctx, "llm").Status.Shortfall.Since
+		Eventually(func() time.Time { return time.Now() }).Should(BeTemporally(">", since.Add(2*time.Second)))
+
+		Expect(api.Delete(ctx, w.modelDeployment("llm", builder.ASL3))).To(Succeed())
+		Eventually(w.events("ClearanceLedger", v1alpha1.LedgerName)).WithContext(ctx).Should(HaveKeyWithValue("StrayPods", 1))
+		create(ctx, w.modelDeployment("llm", builder.ASL3))
+		Eventually(w.shortfall("llm")).WithContext(ctx).Should(HaveField("Since.Time", BeTemporally("==", since.Time)))
+	})
+
 	It("shortens the grace of a pod that takes long to end, which is judged until it has gone", func(ctx SpecContext) {
 		const force = 6 * time.Second
 		w := namesOnly(ctx)
