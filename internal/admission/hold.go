@@ -13,6 +13,10 @@ import (
 // hold adds the gate to every new pod whose model is not cleared, and the default model to those that name none. A pod
 // without a model and without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot
 // be seen in a mutation, where the pod has no creation time yet: AdmitPolicy refuses it then.
+//
+// A pod that names its model and carries the gate has all that this adds. It must not match: the API server comes here a
+// second time with each pod that was mutated, and an empty patch costs as much as any, since the pod is written out as
+// JSON and read back.
 func hold(namespaces *metav1.LabelSelector) Object {
 	return &admissionv1.MutatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
@@ -24,8 +28,8 @@ func hold(namespaces *metav1.LabelSelector) Object {
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
 			MatchConditions: []admissionv1.MatchCondition{{
 				Name: "not-cleared",
-				Expression: fmt.Sprintf("(%s != '' || has(params.spec.defaultModel)) && !%s",
-					modelOf, clearance(modelOf, anyTime)),
+				Expression: fmt.Sprintf("%s != '' ? !%s && !%s : has(params.spec.defaultModel)",
+					modelOf, clearance(modelOf, anyTime), gated),
 			}},
 			Variables: []admissionv1.Variable{
 				{Name: "named", Expression: modelOf},

@@ -14,8 +14,8 @@ import (
 // meets every pod rule that the model is asked for. The creation time, which the API server has set by now, is the
 // clock.
 func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
-	asItShouldBe := fmt.Sprintf("(%[1]s != '' && %[2]s) ||\n(%[1]s == '' && %[3]s) ||\n%[4]s",
-		modelOf, gated, uncovered, clearance(modelOf, inLease+meetsRules(rules)))
+	asItShouldBe := fmt.Sprintf("%s != '' ? %s ||\n%s :\n%s",
+		modelOf, gated, clearance(modelOf, inLease+meetsRules(rules)), uncovered)
 	validations := []admissionv1.Validation{
 		namesModel("false"),
 		deny("variables.named == '' || variables.clearances.size() > 0",
