@@ -136,6 +136,8 @@ func TestNewPods(t *testing.T) {
 		"cleared, breaks several": {server, pod().Model("strict").Image(builder.TaggedImage).HostNetwork(), want{model: "strict", denied: []string{
 			"interlock-admit: Safeguard image-pinned: an image is named by a tag. name images by digest",
 			"interlock-admit: Safeguard no-host: the pod is on the host's network. leave the host alone"}}},
+		"cleared, breaks the second half of a rule": {server, pod().Model("strict").With(func(p *corev1.Pod) { p.Spec.HostPID = true }), want{model: "strict", denied: []string{
+			"interlock-admit: Safeguard no-host: the pod sees the host's processes. leave the host alone"}}},
 		"cleared, with a gate of its own":          {server, pod().Model("opus").Gate(foreign), want{gates: foreign, model: "opus"}},
 		"cleared, gated by its author":             {server, pod().Model("opus").Gate(gate), want{gates: gate, model: "opus"}},
 		"cleared, gated by its author, and broken": {server, pod().Model("opus").Gate(gate).Image(builder.TaggedImage), want{gates: gate, model: "opus"}},
