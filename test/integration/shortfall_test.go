@@ -72,7 +72,7 @@ var _ = Describe("Taking out pods", func() {
 		Eventually(w.podsBy(map[string]string{"app": "b-free"})).WithContext(ctx).Should(SatisfyAll(HaveLen(1), HaveEach(beHeld())))
 		Expect(w.podsBy(map[string]string{"app": "a-protected"})(ctx)).To(HaveEach(beRunning()))
 		Expect(api.Delete(ctx, w.noEviction("one", "app", "a-protected"))).To(Succeed())
-		Eventually(w.shortfall("llm")).WithContext(ctx).Should(HaveField("Blocked", ContainSubstring("needs 1 healthy pods")))
+		Eventually(w.shortfall("llm")).WithContext(ctx).Should(HaveField("Blocked", ContainSubstring("disruption budget two")))
 	})
 
 	It("says what stands in the way when evictions fail for a reason that nobody foresaw, and goes on once it is gone", func(ctx SpecContext) {
