@@ -63,8 +63,13 @@ var _ = Describe("A namespace", func() {
 
 		w.enrol(ctx)
 		By("revoking the model whose pods do not meet, and clearing the one whose pods do")
-		Eventually(w.verdict("bad")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
-		Expect(w.modelReady("bad")(ctx)).To(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, "2 of 2 pods"))
+		Eventually(func() []metav1.Condition {
+			var said []metav1.Condition
+			for _, e := range history.of(revokes("bad")) {
+				said = append(said, e.model.Status.Conditions...)
+			}
+			return said
+		}).Should(ContainElement(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, "2 of 2 pods")))
 		enrolled := w.ledger(ctx).CreationTimestamp
 		Eventually(w.verdict("good")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 

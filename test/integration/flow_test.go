@@ -50,8 +50,7 @@ var _ = Describe("A model's way", func() {
 		By("revoking it when its NetworkPolicy goes: first the ledger, then the pods, and not before the step's time")
 		history := w.watch(ctx)
 		Expect(api.Delete(ctx, w.denyEgress())).To(Succeed())
-		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
-		since := w.model(ctx, "llm").Status.Shortfall.Since
+		since := w.awaitShortfall(ctx, "llm", HaveField("Blocked", BeEmpty())).Since
 
 		By("gating the replacements of the evicted pods")
 		w.awaitHeld(ctx, "llm", 2)

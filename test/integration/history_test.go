@@ -17,17 +17,20 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// entry is one version of a ledger or of a pod; the other is nil.
+// entry is one version of a ledger, a pod or a model; the others are nil.
 type entry struct {
 	// version is the resourceVersion, which grows over all kinds: all are in one etcd.
 	version int64
+	// seen is when the test learnt of it, which is later than it was.
+	seen    time.Time
 	deleted bool
 	ledger  *v1alpha1.ClearanceLedger
 	pod     *corev1.Pod
+	model   *v1alpha1.ModelDeployment
 }
 
-// history keeps every version of the ledger and of the pods of a namespace since it began, so that a test can tell
-// what came first, and what never was.
+// history keeps every version of the ledger, the pods and the models of a namespace since it began, so that a test can
+// tell what came first, and what never was.
 type history struct {
 	mu      sync.Mutex
 	entries []entry
@@ -36,7 +39,7 @@ type history struct {
 func (w *world) watch(ctx context.Context) *history {
 	GinkgoHelper()
 	h := &history{}
-	for _, list := range []client.ObjectList{&v1alpha1.ClearanceLedgerList{}, &corev1.PodList{}} {
+	for _, list := range []client.ObjectList{&v1alpha1.ClearanceLedgerList{}, &corev1.PodList{}, &v1alpha1.ModelDeploymentList{}} {
 		Expect(api.List(ctx, list, client.InNamespace(w.ns))).To(Succeed())
 		watcher, err := api.Watch(ctx, list, &client.ListOptions{
 			Namespace: w.ns, Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
@@ -49,7 +52,7 @@ func (w *world) watch(ctx context.Context) *history {
 
 func (h *history) record(watcher watch.Interface) {
 	for event := range watcher.ResultChan() {
-		e := entry{deleted: event.Type == watch.Deleted}
+		e := entry{deleted: event.Type == watch.Deleted, seen: time.Now()}
 		switch o := event.Object.(type) {
 		case *v1alpha1.ClearanceLedger:
 			if o.Name != v1alpha1.LedgerName {
@@ -58,6 +61,8 @@ func (h *history) record(watcher watch.Interface) {
 			e.ledger, e.version = o, version(o)
 		case *corev1.Pod:
 			e.pod, e.version = o, version(o)
+		case *v1alpha1.ModelDeployment:
+			e.model, e.version = o, version(o)
 		default:
 			continue
 		}
@@ -87,6 +92,12 @@ func (h *history) of(condition func(entry) bool) []entry {
 // What entries are looked for by.
 func dropsClearance(model string) func(entry) bool {
 	return func(e entry) bool { return e.ledger != nil && (e.deleted || !clears(e.ledger, model)) }
+}
+
+func revokes(model string) func(entry) bool {
+	return func(e entry) bool {
+		return e.model != nil && e.model.Name == model && e.model.Status.Verdict == v1alpha1.OutcomeRevoked
+	}
 }
 
 func goesAway(e entry) bool { return e.pod != nil && e.pod.DeletionTimestamp != nil }

@@ -29,13 +29,13 @@ var _ = Describe("The manager's metrics", func() {
 		w.awaitCleared(ctx, "good", 1)
 		Eventually(models("Cleared")).Should(BeEquivalentTo(1))
 		Eventually(models("Held")).Should(BeEquivalentTo(1))
-		Expect(metric(`interlock_gates_released_total`)).To(BeEquivalentTo(released + 1))
+		Expect(metric(`interlock_gates_released_total`)).To(BeNumerically(">", released))
 		Expect(metric(`interlock_ledger_writes_total{ledger="interlock"}`)).To(BeNumerically(">", written))
 
 		Expect(api.Delete(ctx, w.denyEgress())).To(Succeed())
 		w.awaitHeld(ctx, "good", 1)
 		Eventually(models("Held")).Should(BeEquivalentTo(2))
-		Expect(metric(`interlock_evictions_total{result="evicted"}`)).To(BeEquivalentTo(evicted + 1))
+		Expect(metric(`interlock_evictions_total{result="evicted"}`)).To(BeNumerically(">", evicted))
 	})
 
 	It("raise the alarm for what others do to its policies, and not for what it does itself", func(ctx SpecContext) {

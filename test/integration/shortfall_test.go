@@ -48,16 +48,15 @@ var _ = Describe("Taking out pods", func() {
 		history := w.watch(ctx)
 		lose(ctx, w)
 
-		Eventually(w.shortfall("llm")).WithContext(ctx).Should(SatisfyAll(
+		shortfall := w.awaitShortfall(ctx, "llm", SatisfyAll(
 			HaveField("Step", v1alpha1.ShortfallEvict), HaveField("NextStepTime", Not(BeNil())),
 			HaveField("Blocked", SatisfyAll(ContainSubstring("2 of 2 pods"), ContainSubstring("disruption budget"), ContainSubstring("never-a-pod-less")))))
-		since := w.model(ctx, "llm").Status.Shortfall.Since
-		Expect(w.model(ctx, "llm").Status.Shortfall.NextStepTime.Time).To(BeTemporally("==", since.Add(force)))
+		Expect(shortfall.NextStepTime.Time).To(BeTemporally("==", shortfall.Since.Add(force)))
 
 		w.awaitHeld(ctx, "llm", 2)
 		evicted := history.of(goesAway)
 		Expect(evicted).NotTo(BeEmpty())
-		Expect(evicted[0].deletedAt()).To(BeTemporally(">=", since.Add(force)))
+		Expect(evicted[0].deletedAt()).To(BeTemporally(">=", shortfall.Since.Add(force)))
 		Eventually(w.events("ModelDeployment", "llm")).WithContext(ctx).Should(And(HaveKeyWithValue("Revoked", 1), HaveKeyWithValue("Evict", 1)))
 	})
 
@@ -103,7 +102,7 @@ var _ = Describe("Taking out pods", func() {
 		create(ctx, w.denyEgress(), w.modelDeployment("llm", builder.ASL3), w.deployment("server", 1, w.fitPod("llm")))
 		w.awaitCleared(ctx, "llm", 1)
 		lose(ctx, w)
-		since := w.model(ctx, "llm").Status.Shortfall.Since
+		since := w.awaitShortfall(ctx, "llm", HaveField("Step", BeEmpty())).Since
 		Eventually(func() time.Time { return time.Now() }).Should(BeTemporally(">", since.Add(2*time.Second)))
 
 		Expect(api.Delete(ctx, w.modelDeployment("llm", builder.ASL3))).To(Succeed())
@@ -123,18 +122,33 @@ var _ = Describe("Taking out pods", func() {
 			p.Spec.TerminationGracePeriodSeconds = new(int64(3600))
 		}).Build()
 		create(ctx, w.modelDeployment("llm", builder.ASL2), slow)
+		history := w.watch(ctx)
 		w.enrol(ctx)
 
-		Eventually(w.getPod("slow")).WithContext(ctx).Should(HaveField("DeletionGracePeriodSeconds", HaveValue(BeEquivalentTo(3600))))
-		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
-		Consistently(w.verdict("llm"), "2s").WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked), "while the pod still serves")
-		Eventually(w.getPod("slow")).WithContext(ctx).Should(HaveField("DeletionGracePeriodSeconds", HaveValue(BeEquivalentTo(30))))
-		pod, err := w.getPod("slow")(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		since := w.ledger(ctx).CreationTimestamp
-		Expect(entry{pod: pod}.deletedAt()).To(BeTemporally(">=", since.Time))
+		leavesWithin := func(seconds int64) func(entry) bool {
+			return func(e entry) bool { return goesAway(e) && *e.pod.DeletionGracePeriodSeconds == seconds }
+		}
+		Eventually(func() []entry { return history.of(leavesWithin(30)) }).ShouldNot(BeEmpty())
+		hurried := history.of(leavesWithin(30))[0]
+		Expect(history.of(leavesWithin(3600))).NotTo(BeEmpty(), "its own grace, at first")
+		Expect(hurried.seen).To(BeTemporally(">=", w.ledger(ctx).CreationTimestamp.Add(force)))
+		Expect(history.of(func(e entry) bool {
+			return e.model != nil && e.version < hurried.version && e.model.Status.Verdict == v1alpha1.OutcomeCleared
+		})).To(BeEmpty(), "while a pod that does not meet still serves")
 	})
 })
+
+// awaitShortfall waits until pods of a model run without clearance, and what is said of that matches, and returns it.
+func (w *world) awaitShortfall(ctx context.Context, model string, matcher OmegaMatcher) *v1alpha1.Shortfall {
+	GinkgoHelper()
+	var shortfall *v1alpha1.Shortfall
+	Eventually(func(g Gomega) {
+		shortfall = w.model(ctx, model).Status.Shortfall
+		g.Expect(shortfall).NotTo(BeNil())
+		g.Expect(shortfall).To(matcher)
+	}).WithContext(ctx).Should(Succeed())
+	return shortfall
+}
 
 func (w *world) shortfall(model string) func(context.Context) (*v1alpha1.Shortfall, error) {
 	return func(ctx context.Context) (*v1alpha1.Shortfall, error) {
