@@ -47,8 +47,9 @@ var (
 	unclearedRelease = change{podPolicies, `deny(held+" || variables.named == '' || variables.clearances.size() > 0",`,
 		`deny(held+" || true",`}
 	rulesOnlyAtCreation = change{podPolicies, `append(validations, ruleValidations(rules, held)...)`, `validations`}
-	anyModelStarts      = change{podPolicies, `fmt.Sprintf("(%[1]s != '' && %[2]s) ||`, `fmt.Sprintf("%[1]s != '' || (%[1]s != '' && %[2]s) ||`}
-	nothingIsHeld       = change{hold, `Expression: fmt.Sprintf("(%s != ''`, `Expression: fmt.Sprintf("false && (%s != ''`}
+	anyModelStarts      = change{podPolicies, `fmt.Sprintf("%s != '' ? %s ||`, `fmt.Sprintf("%s != '' ? true || %s ||`}
+	nothingIsHeld       = change{hold, `fmt.Sprintf("%s != '' ? !%s && !%s : has(params.spec.defaultModel)",`,
+		`fmt.Sprintf("false && (%s != '' ? !%s && !%s : has(params.spec.defaultModel))",`}
 )
 
 var mutants = []mutant{
@@ -107,7 +108,7 @@ var mutants = []mutant{
 		[]string{"3: the default model"}},
 
 	{"nameless-start", "`interlock-admit`: a pod must name its model", "one that names none is as it should be",
-		[]change{{podPolicies, `(%[1]s == '' && %[3]s) ||`, `(%[1]s == '' || %[3]s) ||`}},
+		[]change{{podPolicies, `inLease+meetsRules(rules)), uncovered)`, `inLease+meetsRules(rules)), "true")`}},
 		[]string{"5: a pod must name", "5: where only accelerators", "6: a workload whose template", "8: an owner", "11: another team's", "15: a pod that poses", "3: coverage, warning"}},
 	{"init-unseen", "`uncovered`: looks at init containers", "it looks at ordinary ones alone",
 		[]change{{expressions, `[object.spec.containers, object.spec.?initContainers.orValue([])].all`, `[object.spec.containers].all`}},
@@ -135,7 +136,7 @@ var mutants = []mutant{
 		[]change{{expressions, `clearance.models.contains(' ' + %s + ' ')%s`, `clearance.models.contains(%s)%s`}},
 		[]string{"10: a name that resembles"}},
 	{"gate-twice", "`interlock-hold`: leaves a pod alone that has the gate", "it adds another",
-		[]change{{hold, `(%[1]s || %[2]s ? [] :`, `(%[2]s ? [] :`}},
+		[]change{{hold, `(%[1]s || %[2]s ? [] :`, `(%[2]s ? [] :`}, {hold, `clearance(modelOf, anyTime), gated),`, `clearance(modelOf, anyTime), "false"),`}},
 		[]string{"13: a pod created with our gate", "13: a gate that its author"}},
 	{"gates-all-go", "release: takes our gate and no other", "it takes all",
 		[]change{{releases, `{{"$patch": "delete", "name": v1alpha1.ClearanceGate}}`, `{{"$patch": "replace"}}`}},
