@@ -14,6 +14,7 @@ import (
 	celtypes "github.com/google/cel-go/common/types"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -233,8 +234,16 @@ func (s *apiServer) serve(t failing, r request) answer {
 	if r.old != nil {
 		r.old = s.shown(t, r.old)
 	}
+	sent := r.object
 	for _, m := range s.mutating {
 		s.mutate(t, m, &r, &a)
+	}
+	if !apiequality.Semantic.DeepEqual(sent, r.object) {
+		for _, m := range s.mutating {
+			if m.policy.Spec.ReinvocationPolicy == admissionv1.IfNeededReinvocationPolicy {
+				s.mutate(t, m, &r, &a)
+			}
+		}
 	}
 	if r.operation == apiadmission.Create {
 		o := r.object.(metav1.Object)

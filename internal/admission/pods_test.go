@@ -169,6 +169,7 @@ func TestNewPods(t *testing.T) {
 		"the default is not cleared":              {withDefault("haiku"), pod().Label("app", "vllm"), want{gates: gate, model: "haiku"}},
 		"the default in place of an empty name":   {withDefault("haiku"), pod().Model(""), want{gates: gate, model: "haiku"}},
 		"the default, with a gate of its own":     {withDefault("haiku"), pod().Gate(foreign), want{gates: foreign + " " + gate, model: "haiku"}},
+		"the default, gated by its author":        {withDefault("haiku"), pod().Gate(gate), want{gates: gate, model: "haiku"}},
 		"the default gives way to a name":         {withDefault("haiku"), pod().Model("opus"), want{model: "opus"}},
 		"accelerators: asks for none":             {covering("accelerators"), pod(), want{}},
 		"accelerators: asks for one":              {covering("accelerators"), pod().GPUs(1), want{denied: []string{namesNone}}},
