@@ -47,7 +47,7 @@ var _ = Describe("A namespace", func() {
 	})
 
 	It("has the pods that run in it judged when it is enrolled", func(ctx SpecContext) {
-		const after = 3 * time.Second
+		const after = 10 * time.Second
 		w := namesOnly(ctx)
 		w.createPolicy(ctx, evict(after, 0))
 		create(ctx, w.modelDeployment("good", builder.ASL2), w.deployment("good", 1, w.pinnedPod("good")),

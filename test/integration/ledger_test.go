@@ -79,7 +79,7 @@ var _ = Describe("The ledger", func() {
 				}
 			}
 			return going, err
-		}, "60s").Should(BeEmpty())
+		}, "3m").Should(BeEmpty())
 		var before map[string]string
 		Eventually(func() string {
 			last := before
