@@ -400,6 +400,17 @@ func TestARunningPodThatBreaksShows(t *testing.T) {
 	})
 }
 
+// TestReportedUnderOnePolicyOnly: what one policy only reports, another may hold pods for.
+func TestReportedUnderOnePolicyOnly(t *testing.T) {
+	kept, pod := judging("a"), aPod("x", "a")
+	if reported := kept.OnlyReported(); !Inspect(opus, []*Compiled{reported}, []*corev1.Pod{pod}, Surroundings{}).Fit(pod) {
+		t.Error("a pod is held for what is only reported")
+	}
+	if Inspect(opus, []*Compiled{kept}, []*corev1.Pod{pod}, Surroundings{}).Fit(pod) {
+		t.Error("a pod is let through for what another policy only reports")
+	}
+}
+
 // TestReportingChangesNothingElse: a Safeguard that is only reported has no say in what else is found, nor in which pods
 // are fit.
 func TestReportingChangesNothingElse(t *testing.T) {
