@@ -18,6 +18,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/testing/controlplane"
 	"github.com/interlock-dev/interlock/internal/testing/stack"
 )
 
@@ -32,7 +33,11 @@ type cluster struct {
 }
 
 func start(ctx context.Context, manager string) (*cluster, error) {
-	s, err := stack.Start(ctx, stack.Options{Manager: manager, Progress: func(step string) { progress("%s", step) }})
+	nodes := controlplane.Nodes(10, 2)
+	for i := range nodes {
+		nodes[i].Labels = map[string]string{dedicatedLabel: dedicated}
+	}
+	s, err := stack.Start(ctx, stack.Options{Manager: manager, Nodes: nodes, Progress: func(step string) { progress("%s", step) }})
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +62,7 @@ func (cl *cluster) prepare(ctx context.Context) error {
 	if err := cl.applyPolicies(ctx); err != nil {
 		return err
 	}
-	for _, name := range []string{packPolicy, bareRulesPolicy} {
+	for _, name := range []string{packPolicy, plainPolicy} {
 		if err := cl.untilReady(ctx, name); err != nil {
 			return err
 		}
@@ -136,7 +141,7 @@ func model(namespace, name, level string) *v1alpha1.ModelDeployment {
 	return &v1alpha1.ModelDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.ModelDeploymentSpec{
-			Model:         v1alpha1.Model{Name: "a model", Digest: digest},
+			Model:         v1alpha1.Model{Name: "a model", Digest: digest, EffectiveCompute: compute},
 			AssessedLevel: level,
 		},
 	}

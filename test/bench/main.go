@@ -45,19 +45,20 @@ type config struct {
 
 func main() {
 	c := config{
-		latencyTries: 200, idle: 30 * time.Second, rounds: 15, podsPerSlice: 400, ledgers: []int{1, 100, 1000},
+		latencyTries: 200, idle: 30 * time.Second, rounds: 60, podsPerSlice: 100, ledgers: []int{1, 100, 1000},
 		releaseModels: 100, perNS: 10, podsPerModel: 10, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
 	}
 	quick := flag.Bool("quick", false, "Measure less often: figures within a few minutes, with more noise.")
 	only := flag.String("only", "", "Run only these parts, of latency,release,throughput.")
-	arms := flag.String("arms", "", "Measure the throughput only of lines whose name contains one of these texts, between commas.")
+	arms := flag.String("lines", "", "Measure the throughput only of lines whose name contains one of these texts, between semicolons.")
 	flag.IntVar(&c.rounds, "rounds", c.rounds, "Rounds of the throughput.")
+	flag.IntVar(&c.podsPerSlice, "pods", c.podsPerSlice, "Pods of each line in a round of the throughput.")
 	flag.StringVar(&c.profile, "profile", "", "Write CPU profiles of the API server for each line of the throughput into this folder.")
 	flag.Parse()
 	if *quick {
-		c.latencyTries, c.idle, c.rounds, c.podsPerSlice = 30, 20*time.Second, 4, 200
+		c.latencyTries, c.idle, c.rounds, c.podsPerSlice = 30, 20*time.Second, 10, 100
 	}
-	c.only, c.arms = split(*only), split(*arms)
+	c.only, c.arms = split(*only, ','), split(*arms, ';')
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -69,8 +70,8 @@ func main() {
 	}
 }
 
-func split(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+func split(list string, by rune) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == by })
 }
 
 func (c config) runs(part string) bool { return len(c.only) == 0 || slices.Contains(c.only, part) }

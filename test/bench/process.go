@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -12,31 +11,28 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// The kernel counts processor time in these, on every platform that Go runs Linux on.
-const tick = 10 * time.Millisecond
-
-// cpu is the processor time that a process has used so far.
+// cpu is the processor time that the threads of a process have used so far. A thread that has ended is not counted, but
+// programs in Go keep theirs.
 func cpu(pid int) (time.Duration, error) {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	dir := fmt.Sprintf("/proc/%d/task", pid)
+	tasks, err := os.ReadDir(dir)
 	if err != nil {
 		return 0, err
 	}
-	// The name of the command, in brackets, may hold blanks.
-	_, rest, _ := bytes.Cut(content, []byte(") "))
-	fields := strings.Fields(string(rest))
-	const user, system = 11, 12 // utime and stime, counted from the field after the name
-	if len(fields) <= system {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	var ticks int64
-	for _, i := range []int{user, system} {
-		n, err := strconv.ParseInt(fields[i], 10, 64)
+	var sum time.Duration
+	for _, task := range tasks {
+		content, err := os.ReadFile(dir + "/" + task.Name() + "/schedstat")
+		if err != nil {
+			continue // The thread has ended.
+		}
+		used, _, _ := strings.Cut(string(content), " ")
+		ns, err := strconv.ParseInt(used, 10, 64)
 		if err != nil {
 			return 0, err
 		}
-		ticks += n
+		sum += time.Duration(ns)
 	}
-	return time.Duration(ticks) * tick, nil
+	return sum, nil
 }
 
 // memory is the resident memory of a process in bytes.
