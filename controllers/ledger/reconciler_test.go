@@ -296,7 +296,7 @@ func TestPolicyChangedMeanwhile(t *testing.T) {
 
 func TestNotices(t *testing.T) {
 	c := newCluster(t, serving().Warn("next").DefaultModel("opus").Build(), model("opus"), model("haiku"), model("undecided"))
-	c.decide("opus", under(v1alpha1.EnforceLabel, "rsp", v1alpha1.OutcomeHeld, "1 of 2 missing"), under(v1alpha1.WarnLabel, "next", v1alpha1.OutcomeHeld, "2 of 3 missing"))
+	c.decide("opus", under(v1alpha1.WarnLabel, "next", v1alpha1.OutcomeHeld, "2 of 3 missing"), under(v1alpha1.EnforceLabel, "rsp", v1alpha1.OutcomeHeld, "1 of 2 missing"))
 	c.decide("haiku", enforced("rsp", v1alpha1.OutcomeCleared))
 	c.reconcile(t, "serving")
 	want := &v1alpha1.ClearanceLedgerSpec{Policy: "rsp", DefaultModel: "opus", Notices: []v1alpha1.Notice{
