@@ -45,6 +45,7 @@ var _ = Describe("Bad input", Ordered, func() {
 	BeforeAll(func(ctx SpecContext) {
 		bystander = newWorld(ctx)
 		bystander.clearedModel(ctx, "bystander")
+		settled(func() map[string]string { return standing(ctx) })
 	})
 	BeforeEach(func(ctx SpecContext) { before = standing(ctx) })
 	AfterEach(func(ctx SpecContext) {
