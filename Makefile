@@ -38,9 +38,10 @@ help: ## Print this help
 		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
-build: ## Build the manager into bin/
+build: ## Build the manager and the kubectl plugin into bin/
 	@go build -o bin/manager .
-	@echo "built bin/manager"
+	@go build -o bin/kubectl-interlock ./cmd/kubectl-interlock
+	@echo "built bin/manager and bin/kubectl-interlock"
 
 .PHONY: unit
 unit: ## Run the tests that need no API server

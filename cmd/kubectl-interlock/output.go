@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/interlock-dev/interlock/internal/decision"
+)
+
+// format is how a command prints.
+type format string
+
+const (
+	asText format = ""
+	asWide format = "wide"
+	asJSON format = "json"
+	asYAML format = "yaml"
+)
+
+// check says whether a command knows the format.
+func (f format) check(known ...format) error {
+	if f == asText || slices.Contains(known, f) {
+		return nil
+	}
+	names := make([]string, 0, len(known))
+	for _, k := range known {
+		names = append(names, string(k))
+	}
+	return fmt.Errorf("--output is %q, but can be %s", string(f), strings.Join(names, ", "))
+}
+
+// encode writes a document as JSON or YAML.
+func (f format) encode(w io.Writer, document any) error {
+	if f == asYAML {
+		text, err := yaml.Marshal(document)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(text)
+		return err
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(document)
+}
+
+// maxText is the longest text of one field, enough for any CEL expression.
+const maxText = 8192
+
+// line puts text on one line from which nothing invisible reaches a terminal.
+func line(text string) string { return decision.OneLine(text, maxText) }
+
+// lines does so with each of several.
+func lines(texts []string) []string {
+	clean := make([]string, 0, len(texts))
+	for _, t := range texts {
+		clean = append(clean, line(t))
+	}
+	return clean
+}
