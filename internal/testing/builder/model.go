@@ -74,6 +74,18 @@ func (b *ModelDeploymentBuilder) Audience(audience v1alpha1.Audience) *ModelDepl
 	return b
 }
 
+// Digest sets the weights that are served.
+func (b *ModelDeploymentBuilder) Digest(digest string) *ModelDeploymentBuilder {
+	b.model.Spec.Model.Digest = digest
+	return b
+}
+
+// EffectiveCompute sets that of the served model.
+func (b *ModelDeploymentBuilder) EffectiveCompute(operations string) *ModelDeploymentBuilder {
+	b.model.Spec.Model.EffectiveCompute = operations
+	return b
+}
+
 // Build gives the model.
 func (b *ModelDeploymentBuilder) Build() *v1alpha1.ModelDeployment { return b.model.DeepCopy() }
 

@@ -47,6 +47,20 @@ func (b *ScalingPolicyBuilder) Level(level *LevelBuilder) *ScalingPolicyBuilder 
 	return b
 }
 
+// Threshold adds one that asks for a level of security.
+func (b *ScalingPolicyBuilder) Threshold(name, level string) *ScalingPolicyBuilder {
+	b.policy.Spec.Thresholds = append(b.policy.Spec.Thresholds, v1alpha1.Threshold{
+		Name: name, Domain: "tests", Definition: "can do what " + name + " is about", Source: v1alpha1.Source{Document: "tests"},
+		Demands: []v1alpha1.ThresholdDemand{{Axis: v1alpha1.AxisSecurity, Level: level}}})
+	return b
+}
+
+// Assessments sets when assessments count.
+func (b *ScalingPolicyBuilder) Assessments(rules v1alpha1.AssessmentRules) *ScalingPolicyBuilder {
+	b.policy.Spec.Assessment = &rules
+	return b
+}
+
 // Build gives the policy.
 func (b *ScalingPolicyBuilder) Build() *v1alpha1.ScalingPolicy { return b.policy.DeepCopy() }
 
