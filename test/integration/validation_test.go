@@ -61,6 +61,16 @@ var refused = map[string]struct {
 	"a threshold of two minds":     {thresholdWith(func(t *v1alpha1.Threshold) { t.NotRequired = "why" }), "a threshold that requires nothing has no demands, safeguards or unspecified"},
 	"a demand of no level":         {thresholdWith(func(t *v1alpha1.Threshold) { t.Demands[0].Level = "ASL-9" }), "each demand of a threshold must name one of levels"},
 
+	"a threshold twice": {thresholdWith(func(*v1alpha1.Threshold) {}, func(p *v1alpha1.ScalingPolicySpec) { p.Thresholds = append(p.Thresholds, p.Thresholds[0]) }), "Duplicate value"},
+
+	"an outcome of a threshold twice": {assessmentWith(func(a *v1alpha1.CapabilityAssessmentSpec) { a.Outcomes = append(a.Outcomes, a.Outcomes[0]) }), "Duplicate value"},
+	"an outcome that nobody heard of": {assessmentWith(func(a *v1alpha1.CapabilityAssessmentSpec) { a.Outcomes[0].Outcome = "Cleared" }), "spec.outcomes[0].outcome"},
+	"an assessment of nothing":        {assessmentWith(func(a *v1alpha1.CapabilityAssessmentSpec) { a.Outcomes = nil }), "spec.outcomes"},
+	"an assessment of no weights":     {assessmentWith(func(a *v1alpha1.CapabilityAssessmentSpec) { a.Digests = nil }), "spec.digests"},
+	"an assessment of bad weights":    {assessmentWith(func(a *v1alpha1.CapabilityAssessmentSpec) { a.Digests[0] = "sha256:" }), "spec.digests[0]"},
+	"an assessment without a date":    {assessmentWith(func(a *v1alpha1.CapabilityAssessmentSpec) { a.AssessedAt = metav1.Time{} }), "spec.assessedAt"},
+	"compute that is no figure":       {assessmentWith(func(a *v1alpha1.CapabilityAssessmentSpec) { a.EffectiveCompute = "much" }), "spec.effectiveCompute"},
+
 	"a model named with a dot":         {modelWith(func(md *v1alpha1.ModelDeployment) { md.Name = "llm.v2" }), labelName},
 	"a digest in capitals":             {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Model.Digest = strings.ToUpper(builder.Digest) }), "spec.model.digest"},
 	"a digest that was cut":            {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Model.Digest = builder.Digest[:70] }), "spec.model.digest"},
@@ -109,7 +119,7 @@ var _ = Describe("The API", func() {
 	It("takes what the refused objects are made of", func(ctx SpecContext) {
 		for _, make := range []func() client.Object{
 			safeguardWith(func(*v1alpha1.Safeguard) {}), policyWith(lease(10 * time.Second)), policyWith(evict(0, time.Minute)),
-			thresholdWith(func(*v1alpha1.Threshold) {}), modelWith(func(*v1alpha1.ModelDeployment) {}),
+			thresholdWith(func(*v1alpha1.Threshold) {}), modelWith(func(*v1alpha1.ModelDeployment) {}), assessment,
 		} {
 			Expect(api.Create(ctx, make(), client.DryRunAll)).To(Succeed())
 		}
@@ -188,13 +198,16 @@ func policyWith(change option) func() client.Object {
 	}
 }
 
-func thresholdWith(change func(*v1alpha1.Threshold)) func() client.Object {
+func thresholdWith(change func(*v1alpha1.Threshold), options ...option) func() client.Object {
 	return policyWith(func(p *v1alpha1.ScalingPolicySpec) {
 		t := v1alpha1.Threshold{
 			Name: "CBRN-3", Domain: "CBRN", Definition: "uplift", Source: v1alpha1.Source{Document: "tests"},
 			Demands: []v1alpha1.ThresholdDemand{{Axis: v1alpha1.AxisSecurity, Level: builder.ASL2}}}
 		change(&t)
 		p.Thresholds = []v1alpha1.Threshold{t}
+		for _, o := range options {
+			o(p)
+		}
 	})
 }
 
@@ -219,11 +232,14 @@ func ledgerWith(name string, change func(*v1alpha1.Clearance)) func() client.Obj
 }
 
 func assessment() client.Object {
-	return &v1alpha1.CapabilityAssessment{
-		ObjectMeta: metav1.ObjectMeta{Name: "validation"},
-		Spec: v1alpha1.CapabilityAssessmentSpec{
-			Model: "llm", Digests: []string{builder.Digest}, AssessedAt: metav1.Now(), Evaluator: v1alpha1.Evaluator{Name: "tests"},
-			Outcomes: []v1alpha1.ThresholdOutcome{{Threshold: "CBRN-3", Outcome: v1alpha1.AssessmentReached, Method: "a test"}}},
+	return builder.Assessment("validation", time.Now()).Outcome(reached, "CBRN-3").Build()
+}
+
+func assessmentWith(change func(*v1alpha1.CapabilityAssessmentSpec)) func() client.Object {
+	return func() client.Object {
+		a := assessment().(*v1alpha1.CapabilityAssessment)
+		change(&a.Spec)
+		return a
 	}
 }
 
