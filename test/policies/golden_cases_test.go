@@ -39,9 +39,10 @@ var (
 	rspGovernance34 = []string{"rsp-frontier-safety-roadmap", "rsp-noncompliance-channel", "rsp-policy-changes-approved",
 		"rsp-procedural-review"}
 	rspReports34        = []string{"rsp-risk-report", "rsp-risk-report-approval", "rsp-off-cycle-analysis"}
-	rspASL3Deployment34 = rspNames(rspASL3Deployment, []string{"misuse-red-team", "bug-bounty", "usage-monitoring"})
-	rspASL3Security34   = rspNames(rspASL3Security, rspASL2, []string{
-		"egress-rate-limit", "two-party-weight-access", "change-management", "execution-allow-listing"})
+	rspASL3Deployment34 = rspNames(rspASL3Deployment, []string{
+		"misuse-red-team", "bug-bounty", "rapid-remediation", "usage-monitoring", "no-runtime-loading"})
+	rspASL3Security34 = rspNames(rspASL3Security, []string{
+		"no-host-access", "egress-rate-limit", "two-party-weight-access", "change-management", "execution-allow-listing"})
 	rspASL3At34 = rspNames(rspASL3Deployment34, rspASL3Security34)
 )
 
