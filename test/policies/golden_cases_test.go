@@ -115,12 +115,12 @@ func casesOfRSP22() map[string]rspCase {
 		"Claude Opus 4.6, in the grey zone": {model: rspOpus46Grey, declared: "ASL-3",
 			want: rspCleared("ASL-3", rspOpus46Grey.found.with(noCheckpoint), rspNames(rspASL2, rspASL3), nil).
 				held(v1alpha1.ReasonSafeguardsUnspecified)},
-		"a model that nobody assessed": {model: rspModel{source: "section 3.3", at: rspOpus4.at}, declared: "ASL-2",
+		"a model that nobody assessed": {model: rspModel{source: madeUp("section 3.3"), at: rspOpus4.at}, declared: "ASL-2",
 			want: rspCleared("ASL-4", nothing, rspNames(rspASL2, rspASL3), nil).
 				held(v1alpha1.ReasonSafeguardsUnspecified).disputed()},
 		// A model whose one threshold is AI R&D-4 needs ASL-3 Security and no deployment standard.
 		"a model that reached AI R&D-4 alone": {declared: "ASL-2",
-			model: rspModel{source: "section 2", at: rspOpus4.at, found: rspHaiku45.found.with(rspFound{"AI R&D-4": rspReached})},
+			model: rspModel{source: madeUp("section 2"), at: rspOpus4.at, found: rspHaiku45.found.with(rspFound{"AI R&D-4": rspReached})},
 			want: rspCleared("ASL-2", rspHaiku45.found.with(unwatched).with(rspFound{"AI R&D-4": rspReached}),
 				rspNames(rspASL2, rspASL3Security), nil).at("ASL-2", "ASL-3").held(v1alpha1.ReasonSafeguardsUnspecified).disputed()},
 	}
@@ -178,7 +178,7 @@ func casesOfRSP34() map[string]rspCase {
 			want:     rspCleared("ASL-3", rspMythos5.found, general, rspNames(cb, sabotage))},
 		"a model like Claude Haiku 4.5, inside the company": {declared: "ASL-2", evidence: true,
 			audience: v1alpha1.AudienceInternal,
-			model:    rspModel{source: "below every threshold", at: rspMythos5.at, found: below},
+			model:    rspModel{source: madeUp("below every threshold"), at: rspMythos5.at, found: below},
 			want:     rspCleared("ASL-2", below, rspGovernance34, nil)},
 		// SL4 is recommended and so never the level that holds.
 		"a model for which CB-2 is not ruled out": {model: rspNearFuture, declared: "ASL-3", evidence: true,

@@ -34,7 +34,8 @@ const (
 
 // An othersModel is a model as a public text describes it, put under one pack.
 type othersModel struct {
-	pack string
+	pack   string
+	source publicSource
 	// date of the text; the decision is made after days more.
 	date     string
 	days     int
@@ -98,7 +99,7 @@ func (m othersModel) input(t *testing.T) decision.Input {
 		Evaluator: v1alpha1.Evaluator{Name: "developer"}}}
 	for _, name := range slices.Sorted(maps.Keys(m.outcomes)) {
 		a.Spec.Outcomes = append(a.Spec.Outcomes, v1alpha1.ThresholdOutcome{
-			Threshold: name, Outcome: m.outcomes[name], Method: "as the text says"})
+			Threshold: name, Outcome: m.outcomes[name], Method: m.source.String()})
 	}
 	if len(m.outcomes) > 0 {
 		in.Assessments = []v1alpha1.CapabilityAssessment{a}
@@ -150,7 +151,7 @@ func TestOtherFrameworksGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := m.input(t)
 			if diff := cmp.Diff(m.want, othersSeen(decision.Decide(in))); diff != "" {
-				t.Fatalf("verdict (-want +got):\n%s", diff)
+				t.Fatalf("%s: verdict (-want +got):\n%s", m.source, diff)
 			}
 			if diff := cmp.Diff(othersSorted(m.want.Holding, m.want.Reported), decision.Required(in)); diff != "" {
 				t.Errorf("required (-want +got):\n%s", diff)

@@ -39,8 +39,7 @@ type rspFound map[string]v1alpha1.ThresholdState
 
 // rspModel is an assessment as a developer published it.
 type rspModel struct {
-	// source names the document and, where there is one, the section.
-	source string
+	source publicSource
 	at     time.Time
 	found  rspFound
 }
@@ -49,46 +48,81 @@ func rspDay(year int, month time.Month, d int) time.Time {
 	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
 }
 
+// Where it was published.
+var (
+	sourceOpus4 = publicSource{
+		document: "Claude Opus 4 & Claude Sonnet 4 system card", version: "May 2025", section: "1.2.4, 7.3",
+		url:      "https://www-cdn.anthropic.com/6d8a8055020700718b0c49369f60816ba2a7c285/Claude%204%20System%20Card.pdf",
+		standing: publicRead,
+		note: "that Opus 4 needs no ASL-4 and Sonnet 4 no ASL-3 is also in the announcement of 22 May 2025, " +
+			"https://www.anthropic.com/news/activating-asl3-protections",
+	}
+	sourceHaiku45 = publicSource{
+		document: "Claude Haiku 4.5 system card", version: "October 2025", section: "1.2.2, 6.2.3, 6.3",
+		url:      "https://www-cdn.anthropic.com/7aad69bf12627d42234e01ee7c36305dc2f6a970/Claude%20Haiku%204.5%20System%20Card.pdf",
+		standing: publicRead,
+		note:     "that the thresholds above ASL-3 are ruled out is our reading",
+	}
+	sourceOpus45 = publicSource{
+		document: "Claude Opus 4.5 system card", version: "November 2025", section: "1.2.4",
+		url:      "https://www-cdn.anthropic.com/bf10f64990cfda0ba858290be7b8cc6317685f47/Claude%20Opus%204.5%20System%20Card.pdf",
+		standing: publicRead,
+		note:     "that AI R&D-5 is ruled out follows from AI R&D-4",
+	}
+	sourceOpus46 = publicSource{
+		document: "Claude Opus 4.6 system card", version: "February 2026", section: "1.2.4, 8.3",
+		url:      "https://www-cdn.anthropic.com/6a5fa276ac68b9aeb0c8b6af5fa36326e0e166dd/Claude%20Opus%204.6%20System%20Card.pdf",
+		standing: publicRead,
+		note:     "that AI R&D-5 is ruled out follows from AI R&D-4",
+	}
+	sourceMythos5 = publicSource{
+		document: "Anthropic Risk Report", version: "August 2026, coverage date 15 July 2026", section: "1.2",
+		url: "https://anthropic.com/aug-2026-risk-report", standing: publicRead,
+	}
+	sourceMythos51 = publicSource{
+		document: "Claude Fable 5.1 & Claude Mythos 5.1 system card", version: "1 September 2026", section: "2.1.2",
+		url: "https://www-cdn.anthropic.com/0339e6a7c5c7b87f5c07798616dc32c215d14235/" +
+			"Claude%20Fable%205.1%20&%20Claude%20Mythos%205.1%20System%20Card.pdf",
+		standing: publicRead,
+	}
+)
+
 // What was published under version 2.2.
 var (
 	// Not ruled out for CBRN-3, "ruled out that it needs the ASL-4 Standard". Of the two checkpoint evaluations one was
 	// below its limit and the other above it, and held to be saturated.
 	rspOpus4 = rspModel{
-		source: "Claude 4 system card, May 2025, 1.2.4 and 7.3; Activating AI Safety Level 3 Protections, 22 May 2025",
-		at:     rspDay(2025, time.May, 22),
+		source: sourceOpus4, at: rspDay(2025, time.May, 22),
 		found: rspFound{"CBRN-3": rspUnclear, "CBRN-4": rspOut, "AI R&D-4": rspOut, "AI R&D-5": rspOut,
 			"Autonomy checkpoint": rspSaturated},
 	}
 	rspSonnet4 = rspModel{
-		source: "Claude 4 system card, May 2025, 1.2.4 and 7.3",
-		at:     rspDay(2025, time.May, 22),
+		source: sourceOpus4, at: rspDay(2025, time.May, 22),
 		found: rspFound{"CBRN-3": rspOut, "CBRN-4": rspOut, "AI R&D-4": rspOut, "AI R&D-5": rspOut,
 			"Autonomy checkpoint": rspSaturated},
 	}
-	// Tested for ASL-3 alone, and far below: what lies above follows. Of the card a digest was read.
+	// Tested for ASL-3, and far below: what lies above follows. 16.45 of 45 hard problems of the checkpoint evaluation
+	// were solved, below half.
 	rspHaiku45 = rspModel{
-		source: "Claude Haiku 4.5 system card, October 2025, RSP evaluations (secondary)",
-		at:     rspDay(2025, time.October, 15),
+		source: sourceHaiku45, at: rspDay(2025, time.October, 15),
 		found: rspFound{"CBRN-3": rspOut, "CBRN-4": rspOut, "AI R&D-4": rspOut, "AI R&D-5": rspOut,
 			"Autonomy checkpoint": rspOut},
 	}
 	// Released under ASL-3. The card tells of AI R&D-4 and CBRN-4 that they are not crossed, and not of the checkpoint.
 	rspOpus45 = rspModel{
-		source: "Claude Opus 4.5 system card, November 2025, 1.2",
-		at:     rspDay(2025, time.November, 24),
-		found:  rspFound{"CBRN-3": rspUnclear, "CBRN-4": rspOut, "AI R&D-4": rspOut, "AI R&D-5": rspOut},
+		source: sourceOpus45, at: rspDay(2025, time.November, 24),
+		found: rspFound{"CBRN-3": rspUnclear, "CBRN-4": rspOut, "AI R&D-4": rspOut, "AI R&D-5": rspOut},
 	}
-	// The determination was that AI R&D-4 is not crossed; the card also speaks of a grey zone in which it cannot be
-	// cleanly ruled out, and an affirmative case was published for that reason. Cyber evaluations were saturated.
+	// The determination was that AI R&D-4 is not crossed; the card also speaks of a grey zone in which it is difficult to
+	// rule it out cleanly, and an affirmative case was published for that reason. Cyber evaluations were saturated. The
+	// checkpoint evaluation is told of, and no determination on it.
 	rspOpus46 = rspModel{
-		source: "Claude Opus 4.6 system card, February 2026, 1.2.4",
-		at:     rspDay(2026, time.February, 5),
+		source: sourceOpus46, at: rspDay(2026, time.February, 5),
 		found: rspFound{"CBRN-3": rspUnclear, "CBRN-4": rspOut, "AI R&D-4": rspOut, "AI R&D-5": rspOut,
 			"Cyber operations": rspSaturated},
 	}
 	rspOpus46Grey = rspModel{
-		source: "Claude Opus 4.6 system card, February 2026, 8.3",
-		at:     rspDay(2026, time.February, 5),
+		source: sourceOpus46, at: rspDay(2026, time.February, 5),
 		found: rspFound{"CBRN-3": rspUnclear, "CBRN-4": rspOut, "AI R&D-4": rspUnclear, "AI R&D-5": rspOut,
 			"Cyber operations": rspSaturated},
 	}
@@ -106,25 +140,21 @@ const (
 var (
 	// "Act as though they meet" CB-1; CB-2 and automated R&D not met; misalignment is a concern in internal use.
 	rspMythos5 = rspModel{
-		source: "Anthropic Risk Report, August 2026, coverage date 15 July 2026, 1.2",
-		at:     rspDay(2026, time.July, 15),
-		found:  rspFound{rspCB1: rspUnclear, rspCB2: rspOut, rspMisaligned: rspReached, rspAutoRnD: rspOut},
+		source: sourceMythos5, at: rspDay(2026, time.July, 15),
+		found: rspFound{rspCB1: rspUnclear, rspCB2: rspOut, rspMisaligned: rspReached, rspAutoRnD: rspOut},
 	}
 	// One model, served to vetted organisations as Mythos 5.1 and to everybody, with more safeguards, as Fable 5.1.
 	rspMythos51 = rspModel{
-		source: "Claude Fable 5.1 & Claude Mythos 5.1 system card, 1 September 2026, 2.1.2",
-		at:     rspDay(2026, time.September, 1),
-		found:  rspFound{rspCB1: rspUnclear, rspCB2: rspOut, rspMisaligned: rspReached, rspAutoRnD: rspOut},
+		source: sourceMythos51, at: rspDay(2026, time.September, 1),
+		found: rspFound{rspCB1: rspUnclear, rspCB2: rspOut, rspMisaligned: rspReached, rspAutoRnD: rspOut},
 	}
-	// Not published of any model yet: the report expects to fail to rule CB-2 out for near-future ones.
 	rspNearFuture = rspModel{
-		source: "Anthropic Risk Report, August 2026, 4: expectation for near-future models",
+		source: madeUp("what version 3.4 would ask of a model for which CB-2 is not ruled out"),
 		at:     rspDay(2026, time.September, 1),
 		found:  rspFound{rspCB1: rspUnclear, rspCB2: rspUnclear, rspMisaligned: rspOut, rspAutoRnD: rspOut},
 	}
-	// Not published of any model.
 	rspAutomated = rspModel{
-		source: "none: what version 3.4 would ask of the first model that crosses the threshold",
+		source: madeUp("what version 3.4 would ask of the first model that crosses the threshold"),
 		at:     rspDay(2026, time.September, 1),
 		found:  rspFound{rspCB1: rspOut, rspCB2: rspOut, rspMisaligned: rspOut, rspAutoRnD: rspReached},
 	}
@@ -195,7 +225,7 @@ func (c rspCase) input(pack builtPack, t *testing.T) decision.Input {
 		Model: "golden", Digests: []string{rspDigest}, EffectiveCompute: "1e26", AssessedAt: metav1.NewTime(c.model.at)}
 	for threshold, state := range c.model.found {
 		a.Spec.Outcomes = append(a.Spec.Outcomes, v1alpha1.ThresholdOutcome{
-			Threshold: threshold, Outcome: v1alpha1.AssessmentOutcome(state), Method: c.model.source})
+			Threshold: threshold, Outcome: v1alpha1.AssessmentOutcome(state), Method: c.model.source.String()})
 	}
 	after := c.after
 	if after == 0 {
