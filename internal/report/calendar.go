@@ -8,6 +8,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ import (
 type Kind string
 
 const (
-	// KindClearance is the lease of a model's clearance, which the operator renews.
+	// KindClearance is the lease of a model's clearance that the operator should have renewed by now.
 	KindClearance Kind = "Clearance"
 	// KindSafeguard is what was found of a Safeguard for a model.
 	KindSafeguard Kind = "Safeguard"
@@ -56,8 +57,12 @@ func (l Lapse) Horizon(now time.Time) int {
 	return 0
 }
 
-// Calendar lists what lapses from now on within a time, the soonest first: clearances and findings as the status of the
-// models has them, assessments that become too old, and goals whose day ends. What is over already is not listed.
+// Calendar lists what lapses from now on within a time, the soonest first: findings as the status of the models has them,
+// assessments that become too old, goals whose day ends, and clearances that will not last. What is over already is not
+// listed.
+//
+// A clearance ends within a lease, and the operator renews it at half of that. So it is listed only when less is left than
+// a quarter: then nobody renews it, or something ends with it, which is listed as well.
 //
 // An assessment lapses under each policy that decides on a model of its weights, enforced or previewed, and under all that
 // are given for models that none decides on yet and for weights that no model serves. One that is superseded, or beside
@@ -96,7 +101,7 @@ func nameOf(m *v1alpha1.ModelDeployment) string { return m.Namespace + "/" + m.N
 
 func (c *calendar) addModel(m *v1alpha1.ModelDeployment) {
 	s := &m.Status
-	if s.Verdict == v1alpha1.OutcomeCleared && s.ValidUntil != nil {
+	if s.Verdict == v1alpha1.OutcomeCleared && s.ValidUntil != nil && s.ValidUntil.Sub(c.now) < c.lease(s.Policy)/4 {
 		c.add(Lapse{At: s.ValidUntil.Time, Kind: KindClearance, Name: nameOf(m), Models: []string{nameOf(m)},
 			What: fmt.Sprintf("the clearance under %s, unless it is decided again", s.Policy)})
 	}
@@ -106,6 +111,17 @@ func (c *calendar) addModel(m *v1alpha1.ModelDeployment) {
 				What: fmt.Sprintf("what shows %s (%s, %s)", r.Name, r.Force, r.Strength)})
 		}
 	}
+}
+
+// lease gives how long clearances last under a policy; one that does not exist renews none.
+func (c *calendar) lease(policy string) time.Duration {
+	for i := range c.policies {
+		if c.policies[i].Name == policy {
+			end, renew := decision.LeaseEnd(&c.policies[i], c.now)
+			return 2 * end.Sub(renew)
+		}
+	}
+	return math.MaxInt64
 }
 
 // served is what the age of assessments depends on: models that agree in it are looked at once.

@@ -43,6 +43,11 @@ func policy(name string, rules *v1alpha1.AssessmentRules, thresholds ...string) 
 	return p
 }
 
+func leased(p v1alpha1.ScalingPolicy, lease time.Duration) v1alpha1.ScalingPolicy {
+	p.Spec.Lease = &metav1.Duration{Duration: lease}
+	return p
+}
+
 func months(n int32) *v1alpha1.AssessmentRules { return &v1alpha1.AssessmentRules{MaxAgeMonths: &n} }
 
 func filed(name string, at time.Time, n int, outcomes ...string) v1alpha1.CapabilityAssessment {
@@ -115,6 +120,15 @@ func TestCalendar(t *testing.T) {
 				"2026-05-14T12:00:00Z Clearance serving/first: the clearance under rsp, unless it is decided again | serving/first",
 				"2026-05-21T12:00:00Z Clearance serving/last: the clearance under rsp, unless it is decided again | serving/last",
 			}},
+		"a clearance that the operator renews, and one that it should have": {7 * day, all{
+			models: []v1alpha1.ModelDeployment{
+				cleared(model("renewed", 1, "hour"), now.Add(15*time.Minute)), cleared(model("late", 1, "hour"), now.Add(15*time.Minute-time.Second)),
+				cleared(model("short", 1, "minute"), now.Add(15*time.Second)), cleared(model("short-late", 1, "minute"), now.Add(14*time.Second))},
+			policies: []v1alpha1.ScalingPolicy{policy("hour", nil), leased(policy("minute", nil), time.Minute)}},
+			[]string{
+				"2026-05-14T12:00:14Z Clearance serving/short-late: the clearance under minute, unless it is decided again | serving/short-late",
+				"2026-05-14T12:14:59Z Clearance serving/late: the clearance under hour, unless it is decided again | serving/late",
+			}},
 		"what is not cleared has no clearance": {7 * day, all{models: []v1alpha1.ModelDeployment{func() v1alpha1.ModelDeployment {
 			m := cleared(model("opus", 1, "rsp"), now.Add(time.Hour))
 			m.Status.Verdict = v1alpha1.OutcomeRevoked
@@ -177,12 +191,12 @@ func TestCalendar(t *testing.T) {
 				"2026-07-01T00:00:00Z Goal frontier: the day of goal moved (Alignment, InProgress)",
 			}},
 		"all together, by time": {90 * day, all{
-			models:      []v1alpha1.ModelDeployment{found(cleared(model("opus", 1, "six"), now.Add(time.Hour)), result("red-team", v1alpha1.SafeguardSatisfied, stamp(now.Add(40*day))))},
+			models:      []v1alpha1.ModelDeployment{found(cleared(model("opus", 1, "six"), now.Add(time.Minute)), result("red-team", v1alpha1.SafeguardSatisfied, stamp(now.Add(40*day))))},
 			assessments: []v1alpha1.CapabilityAssessment{filed("jan", time.Date(2026, 1, 31, 10, 0, 0, 0, time.FixedZone("", 3600)), 1, "Cyber RuledOut")},
 			policies:    []v1alpha1.ScalingPolicy{policy("six", months(6), "Cyber")},
 			roadmaps:    []v1alpha1.SafetyRoadmap{roadmap(v1alpha1.Goal{Name: "soon", Pillar: "Security", DateSet: "2026-01-01", TargetDate: "2026-05-31"})}},
 			[]string{
-				"2026-05-14T13:00:00Z Clearance serving/opus: the clearance under six, unless it is decided again | serving/opus",
+				"2026-05-14T12:01:00Z Clearance serving/opus: the clearance under six, unless it is decided again | serving/opus",
 				"2026-06-01T00:00:00Z Goal frontier: the day of goal soon (Security, Planned)",
 				"2026-06-23T12:00:00Z Safeguard serving/opus: what shows red-team (Binding, Attested) | serving/opus",
 				"2026-07-31T09:00:00Z Assessment jan: ruling out Cyber under six | serving/opus",

@@ -50,6 +50,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	ctrl.SetLogger(GinkgoLogr)
 	binary := filepath.Join(GinkgoT().TempDir(), "manager")
 	Expect(stack.BuildManager(ctx, binary)).To(Succeed())
+	Expect(stack.BuildPlugin(ctx, binary)).To(Succeed())
 	var err error
 	st, err = stack.Start(ctx, stack.Options{
 		Nodes:    controlplane.Nodes(3, 1),

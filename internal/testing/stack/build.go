@@ -5,20 +5,28 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/interlock-dev/interlock/internal/testing/controlplane"
 )
 
 // BuildManager builds the manager of the clone, as it stands, to a path. Go's cache makes the second time quick.
-func BuildManager(ctx context.Context, path string) error {
+func BuildManager(ctx context.Context, path string) error { return build(ctx, path, ".") }
+
+// BuildPlugin builds the plugin of kubectl into the folder in which a stack's kubectl finds it, that of its manager.
+func BuildPlugin(ctx context.Context, manager string) error {
+	return build(ctx, filepath.Join(filepath.Dir(manager), "kubectl-interlock"), "./cmd/kubectl-interlock")
+}
+
+func build(ctx context.Context, path, program string) error {
 	root, err := controlplane.ModuleRoot()
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-C", root, "-o", path, ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-C", root, "-o", path, program)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("build the manager: %w", err)
+		return fmt.Errorf("build %s: %w", path, err)
 	}
 	return nil
 }
