@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -44,6 +45,10 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
+// gcPercent is lower than the usual 100: the operator is idle most of the time, and what it holds counts more than the
+// processor time of collecting it.
+const gcPercent = 50
+
 func main() {
 	var c config
 	flag.StringVar(&c.metricsAddress, "metrics-bind-address", ":8080", "Address that serves metrics; 0 for none.")
@@ -56,6 +61,9 @@ func main() {
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&c.log)))
 
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	if err := run(ctrl.SetupSignalHandler(), c); err != nil {
 		ctrl.Log.Error(err, "Manager ended")
 		os.Exit(1)

@@ -39,6 +39,8 @@ type gathered struct {
 	pending map[string]time.Time
 	// settled is the time at which that of a rule that the model needs comes; zero, it waits for none.
 	settled time.Time
+	// onlyWaits says that the model meets all that is asked and waits for nothing but that.
+	onlyWaits bool
 	// standing says that the ledger clears the model now.
 	standing bool
 	// inspection is by the Safeguards of the policy that is enforced.
@@ -176,6 +178,9 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 		in := decision.Input{
 			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, AdmittedPods: len(g.admitted())}
 		in.Findings = g.inspect(e.label, in)
+		if e.label == v1alpha1.EnforceLabel {
+			g.awaitRules(in)
+		}
 		v := decision.Decide(in)
 		judgements = append(judgements, verdicts.Judgement{
 			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v, g.specs()), Verdict: v, Advice: g.advice(e.policyName, v)})
@@ -215,7 +220,6 @@ func (g *gathered) inspect(label string, in decision.Input) map[string]decision.
 	}
 	if label == v1alpha1.EnforceLabel {
 		g.inspection = inspection
-		g.awaitRules(required)
 	}
 	return inspection.Findings
 }
@@ -223,15 +227,19 @@ func (g *gathered) inspect(label string, in decision.Input) map[string]decision.
 // awaitRules lets a model that is not cleared wait until the API server enforces all pod rules that it needs: until then
 // nothing would keep out a pod that breaks one. A model that is cleared is not revoked because a rule is new; its pods
 // are judged by it all the same.
-func (g *gathered) awaitRules(required []string) {
-	for _, name := range required {
-		at, pending := g.pending[name]
-		if f := g.inspection.Findings[name]; g.standing || !pending || f.State != v1alpha1.SafeguardSatisfied {
+func (g *gathered) awaitRules(in decision.Input) {
+	if g.standing || len(g.pending) == 0 {
+		return
+	}
+	met := decision.Decide(in).Cleared()
+	for name, at := range g.pending {
+		if f, asked := in.Findings[name]; !asked || f.State != v1alpha1.SafeguardSatisfied {
 			continue
 		}
-		g.inspection.Findings[name] = decision.Finding{
+		in.Findings[name] = decision.Finding{
 			State: v1alpha1.SafeguardUnknown, Message: "the rule is new, and the API server does not enforce it yet",
 			Remedy: "wait some seconds"}
+		g.onlyWaits = met
 		if at.After(g.settled) {
 			g.settled = at
 		}

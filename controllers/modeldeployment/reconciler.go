@@ -105,6 +105,9 @@ func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforc
 	case v1alpha1.OutcomeCleared:
 		return time.Time{}, r.release(ctx, g.fit())
 	case v1alpha1.OutcomeRevoked:
+		if g.onlyWaits {
+			return time.Time{}, nil
+		}
 		return r.shortfall(ctx, now, g, enforced, report)
 	case "": // Nothing is enforced here any more, so nothing may hold a pod.
 		return time.Time{}, r.release(ctx, g.held())

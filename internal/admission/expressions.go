@@ -24,7 +24,7 @@ var (
 	// uncovered says whether the pod need not name a model: the namespace covers accelerators only, and no container
 	// asks for an extended resource (their names, and no others, have a domain) or a device claim.
 	uncovered = fmt.Sprintf(`(params.spec.?coverage.orValue('') == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
-  [object.spec.containers, object.spec.?initContainers.orValue([])].all(cs, cs.all(c,
+  [dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c,
     !c.?resources.limits.orValue({}).exists(r, r.contains('/')) && !c.?resources.requests.orValue({}).exists(r, r.contains('/')))))`,
 		v1alpha1.CoverageAccelerators)
 )

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/cel"
@@ -27,6 +28,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	ours "github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/safeguard"
 )
 
 // These benchmarks run the two policies that every new pod meets through the evaluator of the API server, in this
@@ -240,3 +242,27 @@ type variable admissionv1.Variable
 func (v variable) GetName() string            { return v.Name }
 func (v variable) GetExpression() string      { return v.Expression }
 func (v variable) ReturnTypes() []*celgo.Type { return []*celgo.Type{celgo.AnyType, celgo.DynType} }
+
+// BenchmarkPodRules says what each pod rule of the pack costs for one pod.
+func BenchmarkPodRules(b *testing.B) {
+	compiler, err := safeguard.NewCompiler()
+	if err != nil {
+		b.Fatal(err)
+	}
+	pod := newPod("ns", "pod", modelName(0))
+	for _, sg := range safeguards(b) {
+		if sg.Spec.PodRule == nil {
+			continue
+		}
+		b.Run(sg.Name, func(b *testing.B) {
+			compiled, err := compiler.Compile(sg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				safeguard.Inspect(types.NamespacedName{}, []*safeguard.Compiled{compiled}, []*corev1.Pod{pod}, safeguard.Surroundings{})
+			}
+		})
+	}
+}

@@ -111,7 +111,7 @@ var mutants = []mutant{
 		[]change{{podPolicies, `inLease+meetsRules(rules)), uncovered)`, `inLease+meetsRules(rules)), "true")`}},
 		[]string{"5: a pod must name", "5: where only accelerators", "6: a workload whose template", "8: an owner", "11: another team's", "15: a pod that poses", "3: coverage, warning"}},
 	{"init-unseen", "`uncovered`: looks at init containers", "it looks at ordinary ones alone",
-		[]change{{expressions, `[object.spec.containers, object.spec.?initContainers.orValue([])].all`, `[object.spec.containers].all`}},
+		[]change{{expressions, `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all`, `[object.spec.containers].all`}},
 		[]string{"5: where only accelerators"}},
 	{"claims-unseen", "`uncovered`: looks at device claims", "it does not",
 		[]change{{expressions, ` && object.spec.?resourceClaims.orValue([]).size() == 0 &&`, ` &&`}},

@@ -63,13 +63,7 @@ var _ = Describe("A namespace", func() {
 
 		w.enrol(ctx)
 		By("revoking the model whose pods do not meet, and clearing the one whose pods do")
-		Eventually(func() []metav1.Condition {
-			var said []metav1.Condition
-			for _, e := range history.of(revokes("bad")) {
-				said = append(said, e.model.Status.Conditions...)
-			}
-			return said
-		}).Should(ContainElement(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, "2 of 2 pods")))
+		Eventually(func() []metav1.Condition { return history.saidOf("bad") }).Should(ContainElement(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, "2 of 2 pods")))
 		enrolled := w.ledger(ctx).CreationTimestamp
 		Eventually(w.verdict("good")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 
@@ -91,6 +85,20 @@ var _ = Describe("A namespace", func() {
 			g.Expect(d.Status.Conditions).To(ContainElement(SatisfyAll(
 				HaveField("Type", appsv1.DeploymentReplicaFailure), HaveField("Message", ContainSubstring("must name the ModelDeployment")))))
 		}).WithContext(ctx).Should(Succeed())
+	})
+
+	It("lets pods that meet everything run while new rules come into force, though its policy evicts at once", func(ctx SpecContext) {
+		w := namesOnly(ctx)
+		create(ctx, w.modelDeployment("good", builder.ASL2), w.deployment("good", 2, w.pinnedPod("good")))
+		w.awaitPods(ctx, "good", 2, beRunning())
+		history := w.watch(ctx)
+		w.label(ctx, map[string]string{v1alpha1.EnforceLabel: w.policy})
+		Eventually(w.modelReady("good")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonPolicyNotFound, w.policy))
+
+		w.createPolicy(ctx, evict(0, 0))
+		Eventually(w.verdict("good")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+		Expect(history.saidOf("good")).To(ContainElement(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, "the rule is new")))
+		Expect(history.of(goesAway)).To(BeEmpty())
 	})
 
 	It("tells of strays that a budget protects once, however often they are tried", func(ctx SpecContext) {

@@ -100,6 +100,15 @@ func revokes(model string) func(entry) bool {
 	}
 }
 
+// saidOf gives all conditions that a model had while it was revoked.
+func (h *history) saidOf(model string) []metav1.Condition {
+	var said []metav1.Condition
+	for _, e := range h.of(revokes(model)) {
+		said = append(said, e.model.Status.Conditions...)
+	}
+	return said
+}
+
 func goesAway(e entry) bool { return e.pod != nil && e.pod.DeletionTimestamp != nil }
 
 // deletedAt is when the deletion of a pod was asked for.

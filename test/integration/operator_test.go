@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
@@ -47,6 +48,21 @@ var _ = Describe("The manager's metrics", func() {
 		binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: admission.NoticePolicy + "-warn"}}
 		Expect(api.Delete(ctx, binding)).To(Succeed())
 		Eventually(func() float64 { return metric(repairs) }).Should(BeEquivalentTo(before + 1))
+	})
+})
+
+var _ = Describe("The manager's policies", func() {
+	It("have no expression that Kubernetes warns of", func(ctx SpecContext) {
+		newWorld(ctx)
+		Eventually(func(g Gomega) {
+			policies := &admissionv1.ValidatingAdmissionPolicyList{}
+			g.Expect(api.List(ctx, policies, client.MatchingLabels{admission.ManagedByLabel: admission.ManagedBy})).To(Succeed())
+			g.Expect(policies.Items).NotTo(BeEmpty())
+			for _, p := range policies.Items {
+				g.Expect(p.Status.ObservedGeneration).To(Equal(p.Generation), p.Name)
+				g.Expect(p.Status.TypeChecking).To(HaveValue(HaveField("ExpressionWarnings", BeEmpty())), p.Name)
+			}
+		}).Should(Succeed())
 	})
 })
 

@@ -163,6 +163,6 @@ func (b *SafeguardBuilder) Egress(allowedCIDRs ...string) *SafeguardBuilder {
 func (b *SafeguardBuilder) Build() *v1alpha1.Safeguard { return b.safeguard.DeepCopy() }
 
 // ImagesPinned is CEL for a pod that names every image, of whatever kind of container or volume, by digest.
-const ImagesPinned = `(object.spec.containers + object.spec.?initContainers.orValue([])).all(c, c.image.contains('@sha256:')) &&
+const ImagesPinned = `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c, c.image.contains('@sha256:'))) &&
 object.spec.?ephemeralContainers.orValue([]).all(c, c.image.contains('@sha256:')) &&
 object.spec.?volumes.orValue([]).all(v, !has(v.image) || v.image.?reference.orValue('').contains('@sha256:'))`
