@@ -90,6 +90,7 @@ var (
 		{"Anthropic Responsible Scaling Policy", "3.4"},
 		// The announcement, which has the name of the report behind it.
 		{"Anthropic, Activating AI Safety Level 3 Protections", "2025-05-22"},
+		{"Anthropic's Frontier Safety Roadmap", "2026-07-29"},
 		{"OpenAI Preparedness Framework", "2"},
 		{"Google DeepMind Frontier Safety Framework", "3.1"},
 		{"EU General-Purpose AI Code of Practice, Safety and Security Chapter", "2025-07-10"},
