@@ -1,0 +1,252 @@
+package tlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
+)
+
+func signer(t *testing.T) note.Signer {
+	t.Helper()
+	s, _, err := Key(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func open(t *testing.T, dir string, s note.Signer, from uint64) *Log {
+	t.Helper()
+	l, err := Open(context.Background(), dir, s, from) // what runs behind it outlasts t.Context, which ends before the cleanup
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// followed is what a caller has followed.
+type followed []string
+
+func (f *followed) follow(index uint64, entry []byte) error {
+	*f = append(*f, fmt.Sprintf("%d %s", index, entry))
+	return nil
+}
+
+func these(entries ...string) func() ([][]byte, error) {
+	return func() ([][]byte, error) {
+		var all [][]byte
+		for _, e := range entries {
+			all = append(all, []byte(e))
+		}
+		return all, nil
+	}
+}
+
+func TestAppendGoesOnWhereTheLogWasLeft(t *testing.T) {
+	dir, s := t.TempDir(), signer(t)
+	var first, second, third followed
+	l := open(t, dir, s, 0)
+	if err := l.Append(t.Context(), first.follow, these("a", "b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(t.Context(), first.follow, these("c")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dir, s, 0).Append(t.Context(), second.follow, these("d")); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, dir, s, 2).Append(t.Context(), third.follow, these()); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct{ got, want followed }{
+		"as it was written": {first, followed{"0 a", "1 b", "2 c"}},
+		"opened again":      {second, followed{"0 a", "1 b", "2 c", "3 d"}},
+		"known up to 2":     {third, followed{"2 c", "3 d"}},
+	} {
+		if diff := cmp.Diff(tc.want, tc.got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestTwoWritersTakeTurns(t *testing.T) {
+	dir, s := t.TempDir(), signer(t)
+	const writers, rounds = 3, 20
+	var group sync.WaitGroup
+	for w := range writers {
+		l := open(t, dir, s, 0)
+		group.Go(func() {
+			var all followed
+			for range rounds {
+				err := l.Append(t.Context(), all.follow, func() ([][]byte, error) {
+					return [][]byte{fmt.Appendf(nil, "after %d by %d", len(all), w)}, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	var all followed
+	if err := open(t, dir, s, 0).Append(t.Context(), all.follow, these()); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != writers*rounds {
+		t.Errorf("%d entries, want %d", len(all), writers*rounds)
+	}
+	for i, e := range all {
+		var index, after, by int
+		if _, err := fmt.Sscanf(e, "%d after %d by %d", &index, &after, &by); err != nil || index != i || after != i {
+			t.Errorf("entry %d is %q: somebody wrote between its reading and its writing", i, e)
+		}
+	}
+}
+
+// Tests run as root, whom no mode of a folder keeps out: what is gone cannot be written by anybody.
+func TestAppendSaysWhyItCannotWriteAndGoesOnAfterwards(t *testing.T) {
+	for name, away := range map[string]func(t *testing.T, dir string) (restore func()){
+		"the folder is away": func(t *testing.T, dir string) func() {
+			return rename(t, dir, dir+".away")
+		},
+		"its state is away": func(t *testing.T, dir string) func() {
+			return rename(t, filepath.Join(dir, ".state"), filepath.Join(dir, ".away"))
+		},
+		"a file stands where the folder was": func(t *testing.T, dir string) func() {
+			restore := rename(t, dir, dir+".away")
+			if err := os.WriteFile(dir, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				if err := os.Remove(dir); err != nil {
+					t.Fatal(err)
+				}
+				restore()
+			}
+		},
+		"the entries cannot be written": func(t *testing.T, dir string) func() {
+			restore := rename(t, filepath.Join(dir, "tile"), filepath.Join(dir, "away"))
+			if err := os.WriteFile(filepath.Join(dir, "tile"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				if err := os.Remove(filepath.Join(dir, "tile")); err != nil {
+					t.Fatal(err)
+				}
+				restore()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, s := filepath.Join(t.TempDir(), "log"), signer(t)
+			l := open(t, dir, s, 0)
+			var all followed
+			if err := l.Append(t.Context(), all.follow, these("a")); err != nil {
+				t.Fatal(err)
+			}
+			restore := away(t, dir)
+			for range 3 {
+				if err := l.Append(t.Context(), all.follow, these("lost")); err == nil {
+					t.Fatal("wrote what cannot be written")
+				}
+			}
+			restore()
+			if err := l.Append(t.Context(), all.follow, these("b")); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(followed{"0 a", "1 b"}, all); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func rename(t *testing.T, from, to string) (back func()) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Rename(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOpenMakesNoNewLogOfOneThatIsKnown(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	if _, err := Open(t.Context(), dir, signer(t), 1); err == nil {
+		t.Error("began a new log in the place of one that had entries")
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left something behind: %v", err)
+	}
+}
+
+func TestAppendNoticesThatEntriesAreGone(t *testing.T) {
+	dir, s := t.TempDir(), signer(t)
+	var all followed
+	l := open(t, dir, s, 0)
+	state := filepath.Join(dir, ".state", "treeState")
+	older := func() []byte {
+		if err := l.Append(t.Context(), all.follow, these("a")); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}()
+	if err := l.Append(t.Context(), all.follow, these("b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(state, older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(t.Context(), all.follow, these("c")); !errors.Is(err, ErrShorter) {
+		t.Errorf("err = %v, want %v", err, ErrShorter)
+	}
+	if err := open(t, dir, s, 2).Append(t.Context(), all.follow, these("c")); !errors.Is(err, ErrShorter) {
+		t.Errorf("opened again: err = %v, want %v", err, ErrShorter)
+	}
+}
+
+func TestKeyIsMadeOnceAndKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "folder", "key")
+	first, public, err := Key(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := note.NewVerifier(public)
+	if err != nil || verifier.KeyHash() != first.KeyHash() {
+		t.Errorf("public key %q does not fit: %v", public, err)
+	}
+	if text, err := os.ReadFile(file + ".pub"); err != nil || string(text) != public+"\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	again, public, err := Key(file)
+	if err != nil || public != "" || again.KeyHash() != first.KeyHash() {
+		t.Errorf("made another: %q, %v", public, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read it: %v, %v", info.Mode(), err)
+	}
+	if err := os.WriteFile(file, []byte("PRIVATE+KEY+x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Key(file); err == nil {
+		t.Error("took a key that is none")
+	}
+}
