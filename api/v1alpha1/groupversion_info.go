@@ -30,6 +30,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&CapabilityAssessment{}, &CapabilityAssessmentList{},
 		&SafetyRoadmap{}, &SafetyRoadmapList{},
 		&ModelDeployment{}, &ModelDeploymentList{},
+		&Attestation{}, &AttestationList{},
 		&ClearanceLedger{}, &ClearanceLedgerList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

@@ -47,6 +47,10 @@ type ScalingPolicySpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	SignOffs []SignOff `json:"signOffs,omitempty"`
 
+	// trust says whose signatures count as evidence. Absent: nobody's, so whatever needs evidence is missing.
+	// +optional
+	Trust *Trust `json:"trust,omitempty"`
+
 	// changelog says what each version of this policy changed, the newest first.
 	// +optional
 	// +listType=atomic
