@@ -292,6 +292,12 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Disputed string `json:"disputed,omitempty"`
 
+	// reported says which standards are asked of the model by what does not hold it, such as a Recommendation, while the
+	// text leaves open what they consist of; empty when none is. Where it does tell, their Safeguards are in safeguards.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reported string `json:"reported,omitempty"`
+
 	// thresholds tells for each capability threshold of the policy what the assessments say of it.
 	// +optional
 	// +listType=map

@@ -56,6 +56,7 @@ func (r *report) enforce(j verdicts.Judgement) {
 	s := &r.status
 	s.Policy, s.PolicyDigest, s.Verdict = j.Policy, j.PolicyDigest, v.Outcome
 	s.DeploymentLevel, s.SecurityLevel, s.SafeguardsMet = v.DeploymentLevel, v.SecurityLevel, v.SafeguardsMet()
+	s.Reported = bounded(v.Reported)
 	s.Disputed, s.Thresholds, s.Safeguards = bounded(v.Disputed), v.Thresholds, boundedResults(v)
 	ready := metav1.ConditionFalse
 	if v.Cleared() {

@@ -146,6 +146,9 @@ func told(v decision.Verdict) string {
 	if v.Disputed != "" {
 		fmt.Fprintf(&b, "disputed: %s\n", v.Disputed)
 	}
+	if v.Reported != "" {
+		fmt.Fprintf(&b, "reported: %s\n", v.Reported)
+	}
 	for _, line := range said(v) {
 		fmt.Fprintf(&b, "* %s\n", line)
 	}

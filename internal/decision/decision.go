@@ -65,6 +65,8 @@ type Verdict struct {
 	DeploymentLevel, SecurityLevel string
 	// Disputed says that more is asked than the model declares, and why.
 	Disputed string
+	// Reported says what is asked for by what does not hold the model, and left open.
+	Reported string
 	// Thresholds of the policy, and what the assessments say of each.
 	Thresholds []v1alpha1.ThresholdResult
 	// Safeguards are those required, by name.
@@ -106,7 +108,8 @@ func decide(in Input) Verdict {
 	if err != nil {
 		return held(v1alpha1.ReasonLevelUnknown, err.Error())
 	}
-	v := Verdict{DeploymentLevel: req.deployment, SecurityLevel: req.security, Disputed: req.disputed}
+	v := Verdict{DeploymentLevel: req.deployment, SecurityLevel: req.security, Disputed: req.disputed,
+		Reported: OneLine(strings.Join(req.reported, "; "), maxMessage)}
 	v.judge(in, req)
 
 	switch notAssessed := v.weigh(req.thresholds); {

@@ -18,6 +18,8 @@ type requirement struct {
 	obligations []obligation
 	// unspecified says what is asked for and not told.
 	unspecified []string
+	// reported says what is asked for and not told by what does not hold the model.
+	reported []string
 	// disputed says what is asked beyond what the model declares.
 	disputed string
 	// thresholds are what the assessments say of each.
@@ -137,12 +139,14 @@ func (req *requirement) levels(policy *v1alpha1.ScalingPolicy, axis v1alpha1.Axi
 			highest = l.Name
 		}
 		standard := standardOf(l, axis)
-		if len(standard.Safeguards) == 0 && (standard.NotRequired != "" && standard.Unspecified == "" || !holds(force)) {
+		if len(standard.Safeguards) == 0 && standard.Unspecified == "" && (standard.NotRequired != "" || !holds(force)) {
 			continue
 		}
 		by := reason(l.Name, axis, i, demands)
 		req.ask(standard.Safeguards, force, by, audience)
 		switch {
+		case !holds(force) && standard.Unspecified != "":
+			req.reported = append(req.reported, fmt.Sprintf("the safeguards of %s, asked for with force %s, are unspecified: %s", by, force, standard.Unspecified))
 		case !holds(force):
 		case standard.Unspecified != "":
 			req.unspecified = append(req.unspecified, fmt.Sprintf("the safeguards of %s are unspecified: %s", by, standard.Unspecified))

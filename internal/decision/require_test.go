@@ -105,6 +105,30 @@ levels ASL-2 and ASL-2
 - image-pinned (Binding, Satisfied) by ASL-2 Security (Cyber Reached, baseline, declared)
 - usage-policy (Binding, Satisfied) by ASL-2 Deployment (baseline, declared)
 `},
+		"a level that is not written, only recommended": {
+			outcomes: []string{"CBRN-3 RuledOut", "CBRN-4 Reached", "R&D-4 Reached", "Cyber Reached", "Watched RuledOut"},
+			change: func(in *decision.Input) {
+				t := in.Policy.Spec.Thresholds
+				t[1].Demands[0].Force = v1alpha1.ForceDiscretionary
+				t[3].Demands = append(t[3].Demands, t[3].Demands[0], t[3].Demands[0])
+				for i := range t[3].Demands {
+					t[3].Demands[i].Level = "ASL-4"
+				}
+			},
+			want: `Cleared, Cleared: all 4 safeguards are in place
+levels ASL-2 and ASL-3
+disputed: declared ASL-2, but R&D-4 Reached asks for ASL-3 Security
+reported: the safeguards of ASL-4 Security (CBRN-4 Reached, Cyber Reached), asked for with force Discretionary, are unspecified: not written yet
+* CBRN-3 RuledOut by a until 2026-10-14T12:10:00Z
+* CBRN-4 Reached by a, AsReached
+* Cyber Reached by a, AsReached
+* R&D-4 Reached by a, AsReached
+* Watched RuledOut by a until 2026-10-14T12:10:00Z
+- affirmative-case (Binding, Satisfied) by R&D-4 Reached
+- egress-closed (Binding, Satisfied) by ASL-3 Security (CBRN-4 Reached, Cyber Reached, R&D-4 Reached); R&D-4 Reached
+- image-pinned (Binding, Satisfied) by ASL-2 Security (CBRN-4 Reached, Cyber Reached, R&D-4 Reached, baseline, declared)
+- usage-policy (Binding, Satisfied) by ASL-2 Deployment (baseline, declared)
+`},
 		"a level that is not written": {
 			outcomes: []string{"CBRN-3 RuledOut", "CBRN-4 Saturated", "R&D-4 RuledOut", "Cyber RuledOut", "Watched RuledOut"},
 			change:   func(in *decision.Input) { in.Policy.Spec.Assessment.Inconclusive = "" },
