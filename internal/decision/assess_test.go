@@ -12,47 +12,23 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/testing/boundary"
 )
 
 // TestAssessmentAges holds the second at which an assessment becomes too old: calendar months after it was made, in UTC.
 func TestAssessmentAges(t *testing.T) {
-	for name, tc := range map[string]struct {
-		made   string
-		months int32
-		ends   string
-	}{
-		"six months from 31 August":                 {"2025-08-31T10:00:00Z", 6, "2026-02-28T10:00:00Z"},
-		"the same before a leap year":               {"2027-08-31T10:00:00Z", 6, "2028-02-29T10:00:00Z"},
-		"from 30 August":                            {"2025-08-30T10:00:00Z", 6, "2026-02-28T10:00:00Z"},
-		"from 28 August":                            {"2025-08-28T10:00:00Z", 6, "2026-02-28T10:00:00Z"},
-		"from 29 February, twelve months":           {"2028-02-29T00:00:00Z", 12, "2029-02-28T00:00:00Z"},
-		"from 29 February, four years":              {"2028-02-29T00:00:00Z", 48, "2032-02-29T00:00:00Z"},
-		"from 28 February, to a leap year":          {"2027-02-28T12:00:00Z", 12, "2028-02-28T12:00:00Z"},
-		"from 31 January, one month":                {"2026-01-31T12:00:00Z", 1, "2026-02-28T12:00:00Z"},
-		"from 30 April, one month":                  {"2026-04-30T12:00:00Z", 1, "2026-05-30T12:00:00Z"},
-		"from 31 October, one month":                {"2026-10-31T12:00:00Z", 1, "2026-11-30T12:00:00Z"},
-		"from 30 June":                              {"2026-06-30T12:00:00Z", 6, "2026-12-30T12:00:00Z"},
-		"the last second of a year":                 {"2025-12-31T23:59:59Z", 6, "2026-06-30T23:59:59Z"},
-		"the first second of a year":                {"2026-01-01T00:00:00Z", 12, "2027-01-01T00:00:00Z"},
-		"over the end of a year":                    {"2026-07-01T00:00:00Z", 6, "2027-01-01T00:00:00Z"},
-		"ten years":                                 {"2026-05-31T12:00:00Z", 120, "2036-05-31T12:00:00Z"},
-		"a month's end only where it was made":      {"2026-03-01T08:00:00+09:00", 6, "2026-08-28T23:00:00Z"},
-		"31 August only in UTC":                     {"2025-09-01T08:00:00+09:00", 6, "2026-02-28T23:00:00Z"},
-		"31 August only where it was made":          {"2025-08-31T20:00:00-07:00", 6, "2026-03-01T03:00:00Z"},
-		"a day ahead of UTC":                        {"2026-01-01T00:30:00+14:00", 1, "2026-01-31T10:30:00Z"},
-		"fractions of a second, which are not kept": {"2026-01-15T10:00:00.9Z", 6, "2026-07-15T10:00:00Z"},
-	} {
+	for name, tc := range boundary.Ages {
 		t.Run(name, func(t *testing.T) {
-			in := assessed(framework(v1alpha1.AssessmentRules{MaxAgeMonths: &tc.months}, "CBRN-3"),
-				filed("a", instant(t, tc.made), "CBRN-3 RuledOut"))
-			ends := instant(t, tc.ends)
+			in := assessed(framework(v1alpha1.AssessmentRules{MaxAgeMonths: &tc.Months}, "CBRN-3"),
+				filed("a", tc.MadeAt(), "CBRN-3 RuledOut"))
+			ends := tc.EndsAt()
 			for _, at := range []struct {
 				now  time.Time
 				want string
 			}{
-				{instant(t, tc.made), "CBRN-3 RuledOut by a until " + tc.ends},
-				{ends.Add(-time.Second), "CBRN-3 RuledOut by a until " + tc.ends},
-				{ends.Add(-time.Nanosecond), "CBRN-3 RuledOut by a until " + tc.ends},
+				{tc.MadeAt(), "CBRN-3 RuledOut by a until " + tc.Ends},
+				{ends.Add(-time.Second), "CBRN-3 RuledOut by a until " + tc.Ends},
+				{ends.Add(-time.Nanosecond), "CBRN-3 RuledOut by a until " + tc.Ends},
 				{ends, "CBRN-3 Stale by a, AsReached"},
 				{ends.AddDate(100, 0, 0), "CBRN-3 Stale by a, AsReached"},
 			} {

@@ -1,0 +1,171 @@
+package modeldeployment_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers"
+	"github.com/interlock-dev/interlock/controllers/ledger"
+	"github.com/interlock-dev/interlock/controllers/modeldeployment"
+	"github.com/interlock-dev/interlock/controllers/podrules"
+	"github.com/interlock-dev/interlock/controllers/verdicts"
+	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/testing/boundary"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+)
+
+// operator is the controllers that decide on one model and write its ledger, on a fake API server and with a clock that
+// stands still until it is set.
+type operator struct {
+	client client.Client
+	clock  *clocktesting.FakePassiveClock
+	models *modeldeployment.Reconciler
+	ledger *ledger.Reconciler
+}
+
+type indexes struct{ *fake.ClientBuilder }
+
+func (i indexes) IndexField(_ context.Context, o client.Object, field string, extract client.IndexerFunc) error {
+	i.WithIndex(o, field, extract)
+	return nil
+}
+
+func newOperator(t *testing.T, objects ...client.Object) *operator {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.ModelDeployment{})
+	if err := controllers.AddIndexes(t.Context(), indexes{b}); err != nil {
+		t.Fatal(err)
+	}
+	compiler, err := safeguard.NewCompiler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &operator{client: b.Build(), clock: clocktesting.NewFakePassiveClock(time.Time{})}
+	board, install := verdicts.NewBoard(), admission.Install{Namespace: "interlock-system", Username: "interlock"}
+	o.ledger = &ledger.Reconciler{Client: o.client, Board: board, Install: install}
+	o.models = &modeldeployment.Reconciler{Client: o.client, Board: board, Rules: podrules.NewRegister(o.clock), Compiler: compiler,
+		Install: install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
+	return o
+}
+
+// at lets the controllers do what there is to do at a time, and gives the model and how soon it is looked at again.
+func (o *operator) at(t *testing.T, now time.Time) (*v1alpha1.ModelDeployment, time.Duration) {
+	t.Helper()
+	o.clock.SetTime(now)
+	model := client.ObjectKey{Namespace: "serving", Name: "llm"}
+	var result ctrl.Result
+	for range 2 { // the verdict goes to the ledger first, and to the status once it stands there
+		var err error
+		if result, err = o.models.Reconcile(t.Context(), ctrl.Request{NamespacedName: model}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := o.ledger.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "serving"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	md := &v1alpha1.ModelDeployment{}
+	if err := o.client.Get(t.Context(), model, md); err != nil {
+		t.Fatal(err)
+	}
+	return md, result.RequeueAfter
+}
+
+// TestTheControllerEndsAClearanceWithTheAssessment walks with the clock over the end of an assessment.
+func TestTheControllerEndsAClearanceWithTheAssessment(t *testing.T) {
+	for name, age := range boundary.Ages {
+		t.Run(name, func(t *testing.T) {
+			ends := age.EndsAt()
+			o := newOperator(t,
+				builder.Namespace("serving").Enforce("rsp").Build(), builder.ModelDeployment("serving", "llm").Build(),
+				builder.Safeguard("egress").Egress().Build(),
+				builder.NetworkPolicy("serving", "open").AllowCIDR("192.168.0.0/16").Build(),
+				builder.ScalingPolicy("rsp").Lease(24*time.Hour).
+					Level(builder.Level(builder.ASL2).Security("none")).Level(builder.Level(builder.ASL3).Security("egress")).
+					Threshold("CBRN-3", builder.ASL3).Assessments(v1alpha1.AssessmentRules{MaxAgeMonths: &age.Months}).Build(),
+				builder.Safeguard("none").Egress("192.168.0.0/16").Build(),
+				builder.Assessment("a", age.MadeAt()).Outcome(v1alpha1.AssessmentRuledOut, "CBRN-3").Build())
+			for _, before := range []time.Duration{time.Second, time.Millisecond, time.Nanosecond} {
+				now := ends.Add(-before)
+				md, again := o.at(t, now)
+				if md.Status.Verdict != v1alpha1.OutcomeCleared || !md.Status.ValidUntil.Time.Equal(ends) {
+					t.Errorf("%s before: %s until %s, want it cleared until %s", before, said(md), md.Status.ValidUntil, ends)
+				}
+				if again <= 0 || again > max(before, time.Millisecond) {
+					t.Errorf("%s before: looked at again after %s", before, again)
+				}
+				if clearances := o.clearances(t); len(clearances) != 1 || clearances[0].ValidUntil != age.Ends {
+					t.Errorf("%s before: the ledger clears %v", before, clearances)
+				}
+			}
+			for _, after := range []time.Duration{0, time.Nanosecond, time.Hour} {
+				md, _ := o.at(t, ends.Add(after))
+				if md.Status.Verdict != v1alpha1.OutcomeHeld || md.Status.Thresholds[0].State != v1alpha1.ThresholdStale || md.Status.ValidUntil != nil {
+					t.Errorf("%s after: %s with %v, want it held since the assessment is stale", after, said(md), md.Status.Thresholds)
+				}
+				if clearances := o.clearances(t); len(clearances) != 0 {
+					t.Errorf("%s after: the ledger clears %v", after, clearances)
+				}
+			}
+		})
+	}
+}
+
+// TestTheControllerRenewsALeaseAtItsHalf walks with the clock over a leap day with a lease of a day.
+func TestTheControllerRenewsALeaseAtItsHalf(t *testing.T) {
+	o := newOperator(t, builder.Namespace("serving").Enforce("rsp").Build(), builder.ModelDeployment("serving", "llm").Build(),
+		builder.Safeguard("egress").Egress().Build(), builder.NetworkPolicy("serving", "closed").Build(),
+		builder.ScalingPolicy("rsp").Lease(24*time.Hour).Level(builder.Level(builder.ASL2).Security("egress")).Build())
+	for _, step := range []struct{ now, until, again string }{
+		{"2028-02-28T12:00:00Z", "2028-02-29T12:00:00Z", "12h0m0s"},
+		{"2028-02-28T23:59:59.999999999Z", "2028-02-29T12:00:00Z", "1ms"},
+		{"2028-02-29T00:00:00Z", "2028-03-01T00:00:00Z", "12h0m0s"},
+		{"2028-02-29T12:00:00Z", "2028-03-01T12:00:00Z", "12h0m0s"},
+		{"2028-02-29T23:59:59Z", "2028-03-01T12:00:00Z", "1s"},
+		{"2028-03-01T00:00:00Z", "2028-03-02T00:00:00Z", "12h0m0s"},
+	} {
+		now, err := time.Parse(time.RFC3339Nano, step.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		md, again := o.at(t, now)
+		if md.Status.ValidUntil == nil || md.Status.ValidUntil.UTC().Format(time.RFC3339) != step.until || again.String() != step.again {
+			t.Errorf("at %s: %s until %s, looked at again after %s; want %s and %s", step.now, said(md), md.Status.ValidUntil, again, step.until, step.again)
+		}
+	}
+}
+
+func (o *operator) clearances(t *testing.T) []v1alpha1.Clearance {
+	t.Helper()
+	l := &v1alpha1.ClearanceLedger{}
+	if err := o.client.Get(t.Context(), client.ObjectKey{Namespace: "serving", Name: v1alpha1.LedgerName}, l); err != nil {
+		t.Fatal(err)
+	}
+	return l.Spec.Clearances
+}
+
+func said(md *v1alpha1.ModelDeployment) string {
+	ready := meta.FindStatusCondition(md.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s: %s", md.Status.Verdict, ready.Message)
+}
