@@ -85,4 +85,7 @@ const (
 	ReasonSafeguardNotFound = "SafeguardNotFound"
 	// ReasonSafeguardNotReady: the ScalingPolicy names a Safeguard that was not accepted.
 	ReasonSafeguardNotReady = "SafeguardNotReady"
+
+	// ReasonPolicyChanged is of an Event on a ScalingPolicy: its digest is another than before.
+	ReasonPolicyChanged = "PolicyChanged"
 )

@@ -25,3 +25,6 @@ const (
 	// EnrollVerb is the RBAC verb on a ScalingPolicy that lets somebody put a namespace under it, or take it out.
 	EnrollVerb = "enroll"
 )
+
+// PolicyLabels are the labels of a Namespace that name a ScalingPolicy.
+var PolicyLabels = [...]string{EnforceLabel, WarnLabel, AuditLabel}

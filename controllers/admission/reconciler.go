@@ -73,7 +73,8 @@ func (r *Reconciler) Enforcing() error {
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,resourceNames=interlock-hold,verbs=get;update
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice;interlock-audit,verbs=get;update
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicybindings,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice-enforce;interlock-notice-warn;interlock-audit,verbs=get;update
-// +kubebuilder:rbac:groups=interlock.dev,resources=safeguards;scalingpolicies,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=safeguards;scalingpolicies;modeldeployments,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=safeguards/status;scalingpolicies/status,verbs=patch
 
 // SetupWithManager watches what the policies are compiled from, and the policies.

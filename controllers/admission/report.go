@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -19,13 +21,14 @@ import (
 // report says on each Safeguard and ScalingPolicy whether it is in use as written. It says so when the cache was behind.
 func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard, policies []v1alpha1.ScalingPolicy, unusable map[string]error) (behind bool, err error) {
 	var errs []error
-	patch := func(o, before client.Object) {
+	patch := func(o, before client.Object) (written bool) {
 		options := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 		err := r.Client.Status().Patch(ctx, o, options, client.FieldOwner(FieldManager))
 		behind = behind || apierrors.IsConflict(err)
 		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("report on %s: %w", o.GetName(), err))
 		}
+		return err == nil
 	}
 	exists := map[string]bool{}
 	for i := range safeguards {
@@ -44,11 +47,51 @@ func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard
 		p.Status.ObservedGeneration = p.Generation
 		p.Status.Digest = decision.Digest(p, safeguards)
 		meta.SetStatusCondition(&p.Status.Conditions, policyReady(p, exists, unusable))
-		if !apiequality.Semantic.DeepEqual(before.Status, p.Status) {
-			patch(p, before)
+		if !apiequality.Semantic.DeepEqual(before.Status, p.Status) && patch(p, before) {
+			errs = append(errs, r.tell(ctx, before.Status.Digest, p))
 		}
 	}
 	return behind, errors.Join(errs...)
+}
+
+// tell makes it seen by everybody that what a policy asks is another than before.
+func (r *Reconciler) tell(ctx context.Context, before string, p *v1alpha1.ScalingPolicy) error {
+	if before == "" || before == p.Status.Digest {
+		return nil
+	}
+	models, err := r.modelsUnder(ctx, p.Name)
+	count := fmt.Sprintf("%d models under it are judged anew", models)
+	if err != nil {
+		count = "all models under it are judged anew"
+	}
+	log.FromContext(ctx).Info("Policy changed", "policy", p.Name, "from", before, "to", p.Status.Digest, "models", models)
+	r.Events.Eventf(p, nil, corev1.EventTypeNormal, v1alpha1.ReasonPolicyChanged, "Report",
+		"the policy, or a Safeguard that it names, changed from digest %s to %s; %s", before, p.Status.Digest, count)
+	return err
+}
+
+// modelsUnder counts the models in namespaces that name a policy in any of the labels.
+func (r *Reconciler) modelsUnder(ctx context.Context, policy string) (int, error) {
+	namespaces := &metav1.PartialObjectMetadataList{}
+	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	models := &v1alpha1.ModelDeploymentList{}
+	if err := errors.Join(r.Client.List(ctx, namespaces, client.UnsafeDisableDeepCopy), r.Client.List(ctx, models, client.UnsafeDisableDeepCopy)); err != nil {
+		return 0, fmt.Errorf("count the models under ScalingPolicy %s: %w", policy, err)
+	}
+	under := map[string]bool{}
+	for i := range namespaces.Items {
+		labels := namespaces.Items[i].Labels
+		for _, label := range v1alpha1.PolicyLabels {
+			under[namespaces.Items[i].Name] = under[namespaces.Items[i].Name] || labels[label] == policy
+		}
+	}
+	n := 0
+	for i := range models.Items {
+		if under[models.Items[i].Namespace] {
+			n++
+		}
+	}
+	return n, nil
 }
 
 func safeguardReady(sg *v1alpha1.Safeguard, err error) metav1.Condition {

@@ -106,7 +106,7 @@ func (r *Reconciler) enforced(ns *metav1.PartialObjectMetadata) bool {
 }
 
 func enrolled(ns *metav1.PartialObjectMetadata) bool {
-	return slices.ContainsFunc([]string{v1alpha1.EnforceLabel, v1alpha1.WarnLabel, v1alpha1.AuditLabel}, func(label string) bool {
+	return slices.ContainsFunc(v1alpha1.PolicyLabels[:], func(label string) bool {
 		_, labelled := ns.Labels[label]
 		return labelled
 	})

@@ -42,8 +42,9 @@ var (
 
 // verdicts counts models, at each scrape anew.
 var verdicts = prometheus.NewDesc("interlock_models",
-	"ModelDeployments in enrolled namespaces, by the ScalingPolicy that is enforced (empty when it does not exist) and by "+
-		"outcome: Cleared, Held or Revoked.", []string{"policy", "outcome"}, nil)
+	"ModelDeployments, by what the namespace does with a ScalingPolicy (mode: enforce, warn or audit; a model counts once in "+
+		"each), by that policy (empty when it does not exist), and by the outcome under it: Cleared, Held or Revoked.",
+	[]string{"mode", "policy", "outcome"}, nil)
 
 func init() {
 	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, LedgerWrites)
@@ -59,7 +60,9 @@ func Evicted(e workload.Eviction) {
 
 // Standing is what models are counted by.
 type Standing struct {
-	// Policy that is enforced; empty when it does not exist.
+	// Mode is what the namespace does with the policy: enforce, warn or audit.
+	Mode string
+	// Policy that it names; empty when it does not exist.
 	Policy  string
 	Outcome string
 }
@@ -77,6 +80,6 @@ func (models) Describe(descs chan<- *prometheus.Desc) { descs <- verdicts }
 // Collect counts.
 func (m models) Collect(values chan<- prometheus.Metric) {
 	for s, n := range m() {
-		values <- prometheus.MustNewConstMetric(verdicts, prometheus.GaugeValue, float64(n), s.Policy, s.Outcome)
+		values <- prometheus.MustNewConstMetric(verdicts, prometheus.GaugeValue, float64(n), s.Mode, s.Policy, s.Outcome)
 	}
 }

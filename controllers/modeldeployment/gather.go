@@ -127,7 +127,7 @@ func (r *Reconciler) enrolments(ctx context.Context, g *gathered) error {
 	if err != nil {
 		return err
 	}
-	for _, label := range []string{v1alpha1.EnforceLabel, v1alpha1.WarnLabel, v1alpha1.AuditLabel} {
+	for _, label := range v1alpha1.PolicyLabels {
 		name, ok := labels[label]
 		if !ok {
 			continue

@@ -94,21 +94,22 @@ func (b *Board) Changes() source.Source {
 	})
 }
 
-// Count counts the models by the verdict under the policy that is enforced.
+// modes are what a namespace does with a policy, by the label that names it.
+var modes = map[string]string{v1alpha1.EnforceLabel: "enforce", v1alpha1.WarnLabel: "warn", v1alpha1.AuditLabel: "audit"}
+
+// Count counts the models by the verdict under each policy that their namespace names.
 func (b *Board) Count() map[metrics.Standing]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := map[metrics.Standing]int{}
 	for _, judgements := range b.models {
-		j, ok := Under(judgements, v1alpha1.EnforceLabel)
-		if !ok {
-			continue
+		for _, j := range judgements {
+			s := metrics.Standing{Mode: modes[j.Label], Outcome: string(j.Verdict.Outcome)}
+			if j.PolicyDigest != "" {
+				s.Policy = j.Policy
+			}
+			n[s]++
 		}
-		s := metrics.Standing{Outcome: string(j.Verdict.Outcome)}
-		if j.PolicyDigest != "" {
-			s.Policy = j.Policy
-		}
-		n[s]++
 	}
 	return n
 }

@@ -135,11 +135,15 @@ func TestCount(t *testing.T) {
 	missing := judged(v1alpha1.OutcomeHeld, nine)
 	missing[0].PolicyDigest, missing[0].Policy = "", "a name that anybody may have put on a namespace"
 	b.Put(named("d"), missing)
+	tried := append(judged(v1alpha1.OutcomeCleared, nine), judged(v1alpha1.OutcomeHeld, nine)[0], judged(v1alpha1.OutcomeHeld, nine)[0])
+	tried[1].Label, tried[1].Policy, tried[2].Label = v1alpha1.WarnLabel, "next", v1alpha1.AuditLabel
+	b.Put(named("e"), tried)
 	got := map[string]int{}
 	for standing, n := range b.Count() {
-		got[standing.Policy+" "+standing.Outcome] = n
+		got[standing.Mode+" "+standing.Policy+" "+standing.Outcome] = n
 	}
-	if diff := cmp.Diff(map[string]int{"rsp Cleared": 2, "rsp Revoked": 1, " Held": 1}, got); diff != "" {
+	want := map[string]int{"enforce rsp Cleared": 3, "enforce rsp Revoked": 1, "enforce  Held": 1, "warn next Held": 1, "audit rsp Held": 1}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("count (-want +got):\n%s", diff)
 	}
 }

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
@@ -21,15 +23,21 @@ var _ = Describe("The manager's metrics", func() {
 		w := newWorld(ctx, evict(0, 0))
 		released, written, evicted := metric(`interlock_gates_released_total`),
 			metric(`interlock_ledger_writes_total{ledger="interlock"}`), metric(`interlock_evictions_total{result="evicted"}`)
-		models := func(outcome string) func() float64 {
-			return func() float64 { return metric(`interlock_models{outcome="` + outcome + `",policy="` + w.policy + `"}`) }
+		counted := func(mode, outcome string) func() float64 {
+			return func() float64 {
+				return metric(fmt.Sprintf("interlock_models{mode=%q,outcome=%q,policy=%q}", mode, outcome, w.policy))
+			}
 		}
+		models := func(outcome string) func() float64 { return counted("enforce", outcome) }
 		create(ctx, w.denyEgress(), w.deployment("good", 1, w.fitPod("good")))
 		w.awaitPods(ctx, "good", 1, beHeld())
 		create(ctx, w.modelDeployment("good", builder.ASL3), w.modelDeployment("bad", "ASL-9"))
 		w.awaitCleared(ctx, "good", 1)
 		Eventually(models("Cleared")).Should(BeEquivalentTo(1))
 		Eventually(models("Held")).Should(BeEquivalentTo(1))
+		w.label(ctx, map[string]string{v1alpha1.WarnLabel: w.policy})
+		Eventually(counted("warn", "Held")).Should(BeEquivalentTo(1))
+		Expect(counted("audit", "Held")()).To(BeZero())
 		Expect(metric(`interlock_gates_released_total`)).To(BeNumerically(">", released))
 		Expect(metric(`interlock_ledger_writes_total{ledger="interlock"}`)).To(BeNumerically(">", written))
 
