@@ -2,10 +2,12 @@ package admission
 
 import (
 	"fmt"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // notice tells whoever applies a workload what its model lacks under the policies that the namespace names in the
@@ -22,11 +24,9 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			`variables.notices.filter(n, has(n.message)).map(n, n.message).join(' | ')`),
 	}
 	for _, r := range rules {
-		for _, v := range r.Validations {
-			validations = append(validations, deny(
-				fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard), enclosed(v.Expression)),
-				ruleMessage(r, v.Message), ""))
-		}
+		validations = append(validations, deny(
+			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard), r.expression()),
+			ruleMessage(r, r.Validations[0].Message), breaks(r)))
 	}
 	return validating(name, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:     ledgerKind(),
@@ -44,4 +44,18 @@ func notice(name string, rules []Rule, labels ...string) Object {
 		},
 		Validations: validations,
 	})
+}
+
+// breaks is CEL that words all that a template breaks of a rule, so that its remedy is said once: of warnings that are
+// longer than 4096 characters together, the API server shows but the first 256 of each.
+func breaks(r Rule) string {
+	if len(r.Validations) == 1 {
+		return ""
+	}
+	said := make([]string, 0, len(r.Validations))
+	for _, v := range r.Validations {
+		said = append(said, fmt.Sprintf("%s ? '' : %s", enclosed(v.Expression), quoted(decision.OneLine(v.Message, maxRuleMessage))))
+	}
+	return fmt.Sprintf("%s + [variables.template].map(object, [%s].filter(m, m != '').join('; '))[0] + %s",
+		quoted("Safeguard "+r.Safeguard+": "), strings.Join(said, ",\n"), quoted(". "+decision.OneLine(r.Remedy, maxRuleMessage)))
 }

@@ -135,6 +135,12 @@ func (b *PodBuilder) Scheduler(name string) *PodBuilder {
 	return b
 }
 
+// HostPID lets the pod see the processes of its node.
+func (b *PodBuilder) HostPID() *PodBuilder {
+	b.pod.Spec.HostPID = true
+	return b
+}
+
 // HostNetwork puts the pod on the network of its node.
 func (b *PodBuilder) HostNetwork() *PodBuilder {
 	b.pod.Spec.HostNetwork = true
