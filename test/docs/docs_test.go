@@ -14,7 +14,7 @@ import (
 )
 
 // pages are those that hold commands, in an order in which each finds what it says that it starts from.
-var pages = []string{"install.md", "enrolment.md", "serving.md", "safeguards.md", "operations.md"}
+var pages = []string{"install.md", "enrolment.md", "serving.md", "safeguards.md", "policies.md", "cli.md", "operations.md"}
 
 func TestCommandsOfTheDocumentation(t *testing.T) {
 	if os.Getenv(controlplane.AssetsVariable) == "" {
@@ -25,6 +25,10 @@ func TestCommandsOfTheDocumentation(t *testing.T) {
 	if err := stack.BuildManager(ctx, manager); err != nil {
 		t.Fatal(err)
 	}
+	if err := stack.BuildPlugin(ctx, manager); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", filepath.Dir(manager)+string(os.PathListSeparator)+os.Getenv("PATH"))
 	s, err := stack.Start(ctx, stack.Options{Manager: manager})
 	if err != nil {
 		t.Fatal(err)
