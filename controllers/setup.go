@@ -16,6 +16,7 @@ import (
 
 	admissionctrl "github.com/interlock-dev/interlock/controllers/admission"
 	"github.com/interlock-dev/interlock/controllers/assessment"
+	"github.com/interlock-dev/interlock/controllers/expiry"
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
@@ -39,6 +40,10 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) 
 	}
 	board, rules := verdicts.NewBoard(), podrules.NewRegister(clock.RealClock{})
 	if err := metrics.Models(board.Count); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	soon := &expiry.Counter{Client: mgr.GetClient(), Clock: clock.RealClock{}, Leading: mgr.Elected()}
+	if err := metrics.Expiries(soon.Count); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	recorder := mgr.GetEventRecorder("interlock")

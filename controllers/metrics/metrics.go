@@ -6,6 +6,8 @@
 package metrics
 
 import (
+	"fmt"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
@@ -46,6 +48,13 @@ var verdicts = prometheus.NewDesc("interlock_models",
 		"each), by that policy (empty when it does not exist), and by the outcome under it: Cleared, Held or Revoked.",
 	[]string{"mode", "policy", "outcome"}, nil)
 
+// lapsing counts what lapses, at each scrape anew.
+var lapsing = prometheus.NewDesc("interlock_expiries",
+	"What lapses within 7, 30 and 90 days (what lapses within 7 is counted in all three), by kind: Assessment (becomes too old), "+
+		"Safeguard (what was found of one for a model ends), Goal (of a roadmap, its day ends) or Clearance (less than a quarter of "+
+		"its lease is left, so nobody renews it or something ends with it).",
+	[]string{"kind", "within"}, nil)
+
 func init() {
 	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, LedgerWrites)
 	Evicted(workload.Eviction{}) // so that a rate can be taken from the first on
@@ -81,5 +90,29 @@ func (models) Describe(descs chan<- *prometheus.Desc) { descs <- verdicts }
 func (m models) Collect(values chan<- prometheus.Metric) {
 	for s, n := range m() {
 		values <- prometheus.MustNewConstMetric(verdicts, prometheus.GaugeValue, float64(n), s.Mode, s.Policy, s.Outcome)
+	}
+}
+
+// Expiry is what lapses are counted by.
+type Expiry struct {
+	Kind string
+	// Days within which it lapses.
+	Days int
+}
+
+// Expiries lets lapses be counted by a function, which is called at each scrape; what it does not give is not told.
+func Expiries(count func() map[Expiry]int) error {
+	return metrics.Registry.Register(expiries(count))
+}
+
+type expiries func() map[Expiry]int
+
+// Describe tells the one metric.
+func (expiries) Describe(descs chan<- *prometheus.Desc) { descs <- lapsing }
+
+// Collect counts.
+func (e expiries) Collect(values chan<- prometheus.Metric) {
+	for x, n := range e() {
+		values <- prometheus.MustNewConstMetric(lapsing, prometheus.GaugeValue, float64(n), x.Kind, fmt.Sprintf("%dd", x.Days))
 	}
 }

@@ -31,6 +31,9 @@ const (
 	KindGoal Kind = "Goal"
 )
 
+// Kinds are all there are.
+var Kinds = []Kind{KindClearance, KindSafeguard, KindAssessment, KindGoal}
+
 // Lapse is something that ends by itself.
 type Lapse struct {
 	// At is when it ends.

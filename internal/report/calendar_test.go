@@ -203,9 +203,13 @@ func TestCalendar(t *testing.T) {
 			}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			before := fmt.Sprint(tc.in)
 			got := report.Calendar(now, tc.within, tc.in.models, tc.in.assessments, tc.in.policies, tc.in.roadmaps)
 			if diff := cmp.Diff(tc.want, written(got)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if after := fmt.Sprint(tc.in); before != after { // it is given what a cache holds
+				t.Errorf("made of\n%s\nit left\n%s", before, after)
 			}
 			slices.Reverse(tc.in.models)
 			slices.Reverse(tc.in.assessments)

@@ -178,6 +178,11 @@ var _ = Describe("kubectl interlock calendar", func() {
 		Expect(all).NotTo(ContainSubstring("\u009b"))
 		Expect(all).NotTo(ContainSubstring("\u202e"))
 
+		By("counting it for the metrics")
+		for kind, within := range map[string]string{"Assessment": "90d", "Goal": "7d"} {
+			Expect(metric(fmt.Sprintf("interlock_expiries{kind=%q,within=%q}", kind, within))).To(BeNumerically(">=", 1), kind)
+		}
+
 		By("leaving out what does not bear on the models of the namespace")
 		mine, code := interlock(ctx, officer, "calendar", "-n", w.ns, "-o", "wide")
 		Expect(code).To(BeZero())
