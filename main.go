@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -25,13 +26,16 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers"
+	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/internal/admission"
+	decisionrecord "github.com/interlock-dev/interlock/internal/record"
 )
 
 type config struct {
 	metricsAddress, probeAddress, profileAddress string
 	leaderElect                                  bool
 	namespace, serviceAccount                    string
+	recordDir, recordKey                         string
 	log                                          zap.Options
 }
 
@@ -57,6 +61,8 @@ func main() {
 	flag.BoolVar(&c.leaderElect, "leader-elect", true, "Let only one of several managers act at a time.")
 	flag.StringVar(&c.namespace, "namespace", "interlock-system", "Namespace of the operator, which can never be enrolled.")
 	flag.StringVar(&c.serviceAccount, "service-account", "interlock-controller-manager", "ServiceAccount of the operator: the one user that may write verdicts.")
+	flag.StringVar(&c.recordDir, "record-dir", "/var/lib/interlock/record", "Folder of the decision record, on a volume that outlives the operator. No model is cleared while it cannot be written.")
+	flag.StringVar(&c.recordKey, "record-key", "/var/lib/interlock/record.key", "File with the key that signs the decision record's checkpoints; made if it does not exist.")
 	c.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&c.log)))
@@ -95,13 +101,23 @@ func run(ctx context.Context, c config) error {
 	}
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount)}
-	if err := controllers.SetupAll(ctx, mgr, install); err != nil {
+	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Key: c.recordKey}, verifier(install), clock.RealClock{})
+	if err := controllers.SetupAll(ctx, mgr, install, recorder); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// verifier is who decides, as the decision record names it.
+func verifier(install admission.Install) decisionrecord.Verifier {
+	v := decisionrecord.Verifier{ID: install.Username}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v.Version = info.Main.Version
+	}
+	return v
 }
 
 func scheme() *runtime.Scheme {

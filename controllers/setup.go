@@ -21,6 +21,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/podrules"
+	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/controllers/roadmap"
 	"github.com/interlock-dev/interlock/controllers/stray"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
@@ -30,7 +31,7 @@ import (
 
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
 // it leads, has put all policies into the API server.
-func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) error {
+func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder) error {
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("add indexes: %w", err)
 	}
@@ -46,16 +47,19 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install) 
 	if err := metrics.Expiries(soon.Count); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	recorder := mgr.GetEventRecorder("interlock")
+	if err := errors.Join(mgr.Add(recorder), metrics.Backlog(recorder.Backlog)); err != nil {
+		return fmt.Errorf("set up the decision record: %w", err)
+	}
+	events := mgr.GetEventRecorder("interlock")
 	enforcement := &admissionctrl.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: recorder}
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Board: board, Compiler: compiler, Rules: rules, Install: install, Clock: clock.RealClock{}, Events: recorder},
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Board: board, Record: recorder, Compiler: compiler, Rules: rules, Install: install, Clock: clock.RealClock{}, Events: events},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
-		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: recorder},
+		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},
-		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: recorder},
+		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: events},
 	} {
 		if err := c.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)

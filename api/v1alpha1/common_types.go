@@ -74,6 +74,9 @@ const (
 	// ConditionReady is the summary that kstatus, Flux and Argo CD read. On a ModelDeployment True means cleared; on
 	// a ScalingPolicy or Safeguard, that it is in use as written.
 	ConditionReady = "Ready"
+	// ConditionRecorded is there, and False, only while the verdict on a ModelDeployment cannot be written into the
+	// decision record.
+	ConditionRecorded = "Recorded"
 
 	// ReasonAccepted: the ScalingPolicy or Safeguard is valid and in use.
 	ReasonAccepted = "Accepted"

@@ -102,6 +102,9 @@ const (
 	ReasonPolicyNotFound = "PolicyNotFound"
 	// ReasonLevelUnknown: assessedLevel is not a level of the policy.
 	ReasonLevelUnknown = "LevelUnknown"
+	// ReasonNotRecorded: the decision is not in the decision record, since that cannot be written; what clears a model does
+	// not take effect before.
+	ReasonNotRecorded = "NotRecorded"
 	// ReasonNotEnrolled: no label of the namespace names a policy to enforce, so nothing holds this model.
 	ReasonNotEnrolled = "NotEnrolled"
 )

@@ -6,7 +6,9 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -40,6 +42,18 @@ var (
 		Help: "Writes of ClearanceLedgers, by the name of the ledger: interlock (what the API server enforces) or " +
 			"interlock-notices (what it says to people).",
 	}, []string{"ledger"})
+
+	// RecordEntries counts what this process has seen come into the decision record.
+	RecordEntries = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "interlock_record_entries_total",
+		Help: "Entries of the decision record that this process has written, or read when it began.",
+	})
+
+	// RecordFailures counts attempts to write the decision record that failed.
+	RecordFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "interlock_record_failures_total",
+		Help: "Attempts to write the decision record that failed; they are repeated. Any increase is an alarm: new clearances wait.",
+	})
 )
 
 // verdicts counts models, at each scrape anew.
@@ -56,7 +70,7 @@ var lapsing = prometheus.NewDesc("interlock_expiries",
 	[]string{"kind", "within"}, nil)
 
 func init() {
-	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, LedgerWrites)
+	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, LedgerWrites, RecordEntries, RecordFailures)
 	Evicted(workload.Eviction{}) // so that a rate can be taken from the first on
 }
 
@@ -65,6 +79,19 @@ func Evicted(e workload.Eviction) {
 	for result, n := range map[string]int{"evicted": e.Evicted, "deleted": e.Deleted, "blocked": e.Blocked, "failed": e.Failed} {
 		evictions.WithLabelValues(result).Add(float64(n))
 	}
+}
+
+// Backlog lets the decisions that wait to be recorded be counted by a function, which is called at each scrape.
+func Backlog(count func() (n int, age time.Duration)) error {
+	return errors.Join(
+		metrics.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "interlock_record_backlog",
+			Help: "Decisions that are not in the decision record yet.",
+		}, func() float64 { n, _ := count(); return float64(n) })),
+		metrics.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "interlock_record_lag_seconds",
+			Help: "Age of the oldest decision that is not in the decision record yet; 0 when all are.",
+		}, func() float64 { _, age := count(); return age.Seconds() })))
 }
 
 // Standing is what models are counted by.

@@ -3,6 +3,7 @@ package modeldeployment_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,8 +22,10 @@ import (
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/podrules"
+	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
+	decisionrecord "github.com/interlock-dev/interlock/internal/record"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/testing/boundary"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
@@ -33,6 +37,7 @@ type operator struct {
 	client client.Client
 	clock  *clocktesting.FakePassiveClock
 	models *modeldeployment.Reconciler
+	record *record.Recorder
 	ledger *ledger.Reconciler
 }
 
@@ -62,7 +67,11 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 	o := &operator{client: b.Build(), clock: clocktesting.NewFakePassiveClock(time.Time{})}
 	board, install := verdicts.NewBoard(), admission.Install{Namespace: "interlock-system", Username: "interlock"}
 	o.ledger = &ledger.Reconciler{Client: o.client, Board: board, Install: install}
-	o.models = &modeldeployment.Reconciler{Client: o.client, Board: board, Rules: podrules.NewRegister(o.clock), Compiler: compiler,
+	dir := t.TempDir()
+	files := &record.Files{Dir: filepath.Join(dir, "log"), Key: filepath.Join(dir, "key")}
+	t.Cleanup(func() { _ = files.Close(t.Context(), decisionrecord.NewChains(decisionrecord.Snapshot{})) }) // t.Context has ended by then
+	o.record = record.NewRecorder(files, decisionrecord.Verifier{}, clock.RealClock{})
+	o.models = &modeldeployment.Reconciler{Client: o.client, Board: board, Record: o.record, Rules: podrules.NewRegister(o.clock), Compiler: compiler,
 		Install: install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o
 }
@@ -73,9 +82,12 @@ func (o *operator) at(t *testing.T, now time.Time) (*v1alpha1.ModelDeployment, t
 	o.clock.SetTime(now)
 	model := client.ObjectKey{Namespace: "serving", Name: "llm"}
 	var result ctrl.Result
-	for range 2 { // the verdict goes to the ledger first, and to the status once it stands there
+	for range 3 { // the verdict goes to the record, the ledger, and to the status once it stands there
 		var err error
 		if result, err = o.models.Reconcile(t.Context(), ctrl.Request{NamespacedName: model}); err != nil {
+			t.Fatal(err)
+		}
+		if err := o.record.Write(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := o.ledger.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "serving"}}); err != nil {

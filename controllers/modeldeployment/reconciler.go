@@ -1,7 +1,7 @@
 // Package modeldeployment decides on each model and acts on its pods.
 //
-// One pass: gather what is known, decide, post the verdict for the ledger, and once the ledger says the same, release
-// or take out pods, and report. It must not decide anything itself: that is internal/decision.
+// One pass: gather what is known, decide, post the verdict for the ledger (a clearance once it is recorded), and once the
+// ledger says the same, release or take out pods, and report. It must not decide anything itself: that is internal/decision.
 package modeldeployment
 
 import (
@@ -18,8 +18,10 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/podrules"
+	recordctrl "github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/record"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 )
 
@@ -40,6 +42,7 @@ const (
 type Reconciler struct {
 	Client   client.Client
 	Board    *verdicts.Board
+	Record   *recordctrl.Recorder
 	Rules    *podrules.Register
 	Compiler *safeguard.Compiler
 	// Install says which namespaces are never enrolled.
@@ -64,6 +67,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Board.Drop(req.NamespacedName)
+			r.Record.Note(record.Ended(req.NamespacedName, record.OutcomeUndeclared, r.Clock.Now()))
 			err = r.undeclared(ctx, req.NamespacedName)
 		}
 		return ctrl.Result{}, err
@@ -74,11 +78,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	judgements := g.decide(now)
-	r.Board.Put(req.NamespacedName, judgements)
-
 	next := g.settled
 	for _, j := range judgements {
 		next = sooner(next, j.Verdict.Revisit)
+	}
+	if !r.post(now, g, judgements) {
+		return r.awaitRecord(ctx, now, next, g, judgements)
 	}
 	enforced, isEnforced := verdicts.Under(judgements, v1alpha1.EnforceLabel)
 	if isEnforced {
@@ -88,6 +93,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 	}
 	report := newReport(md, g, judgements)
+	if isEnforced {
+		report.recorded(r.unrecorded(now, g, enforced))
+	}
 	again, err := r.act(ctx, now, g, enforced, report)
 	behind, reportErr := r.report(ctx, md, report)
 	if behind {

@@ -34,6 +34,7 @@ func newReport(md *v1alpha1.ModelDeployment, g *gathered, judgements []verdicts.
 		Conditions:         append([]metav1.Condition(nil), md.Status.Conditions...),
 		Pods:               &v1alpha1.PodCounts{Held: int32(len(g.held())), Admitted: int32(len(g.admitted()))},
 	}}
+	r.recorded("")
 	enforced, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
 	if ok {
 		r.enforce(enforced)

@@ -37,6 +37,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
 		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
+		WatchesRawSource(r.Record.Changes()).
 		WatchesRawSource(r.Rules.Changes(handler.EnqueueRequestsFromMapFunc(r.allModels))).
 		Complete(r)
 }

@@ -82,6 +82,17 @@ type Verdict struct {
 // Cleared says whether pods of the model may run.
 func (v Verdict) Cleared() bool { return v.Outcome == v1alpha1.OutcomeCleared }
 
+// Unrecorded gives what becomes of a clearance that cannot be recorded, and so does not take effect. It is never a
+// revocation: no pod is taken out because a log cannot be written.
+func (v Verdict) Unrecorded(why string) Verdict {
+	if v.Cleared() {
+		v.ValidUntil = time.Time{}
+		v.hold(v1alpha1.ReasonNotRecorded, fmt.Sprintf("%s, but the decision cannot be recorded and so does not take effect: %s; have the decision record repaired",
+			v.Message, why))
+	}
+	return v
+}
+
 // SafeguardsMet writes the count of safeguards met and required, as "3/5"; empty when nothing could be required.
 func (v Verdict) SafeguardsMet() string {
 	if v.Required == 0 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -49,34 +50,55 @@ func Parse(entry []byte) (Statement, error) {
 	return s, nil
 }
 
-// Chains follow the records of all models, and hold the last of each.
+// Chains follow the records of all models, and hold the last of each. They are safe for concurrent use.
 type Chains struct {
+	mu   sync.Mutex
+	size uint64
 	last map[types.NamespacedName]Link
 }
 
-// NewChains begins with the links that are known; none, at the start of a log.
-func NewChains(links ...Link) *Chains {
-	c := &Chains{last: make(map[types.NamespacedName]Link, len(links))}
-	for _, l := range links {
+// Snapshot is what Chains hold after some entries of the log.
+type Snapshot struct {
+	// Size is the number of entries.
+	Size uint64 `json:"size"`
+	// Last record of each model, in the order of the log.
+	Last []Link `json:"last"`
+}
+
+// NewChains begins where a snapshot was taken; the zero Snapshot is the start of a log.
+func NewChains(s Snapshot) *Chains {
+	c := &Chains{size: s.Size, last: make(map[types.NamespacedName]Link, len(s.Last))}
+	for _, l := range s.Last {
 		c.last[l.Model.key()] = l
 	}
 	return c
 }
 
+// Size is the number of entries that were followed.
+func (c *Chains) Size() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size
+}
+
 // Last gives the last record of a model; false when there is none.
 func (c *Chains) Last(model types.NamespacedName) (Link, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	l, ok := c.last[model]
 	return l, ok
 }
 
-// Links gives the last record of each model, in the order of the log.
-func (c *Chains) Links() []Link {
-	links := make([]Link, 0, len(c.last))
+// Snapshot gives what the chains hold now.
+func (c *Chains) Snapshot() Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := Snapshot{Size: c.size, Last: make([]Link, 0, len(c.last))}
 	for _, l := range c.last {
-		links = append(links, l)
+		s.Last = append(s.Last, l)
 	}
-	slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) })
-	return links
+	slices.SortFunc(s.Last, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) })
+	return s
 }
 
 // Follow takes the next entry of the log. It is an error if that does not continue the chain of its model.
@@ -85,12 +107,18 @@ func (c *Chains) Follow(index uint64, entry []byte) error {
 	if err != nil {
 		return fmt.Errorf("entry %d: %w", index, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if index != c.size {
+		return fmt.Errorf("entry %d comes where entry %d was to come", index, c.size)
+	}
 	key, p := s.Predicate.Model.key(), &s.Predicate
 	before := c.last[key]
 	if p.Sequence != before.Sequence+1 || p.Previous != before.Digest {
 		return fmt.Errorf("entry %d does not follow the one before on %s: it is number %d after %q, and number %d is %q",
 			index, key, p.Sequence, p.Previous, before.Sequence, before.Digest)
 	}
+	c.size++
 	c.last[key] = Link{Model: p.Model, Index: index, Sequence: p.Sequence, Verdict: p.Verdict,
 		Digest: digestOf(entry), Content: p.Content, Weights: s.Subject[0].Digest}
 	return nil

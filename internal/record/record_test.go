@@ -146,7 +146,7 @@ func TestChainsFollowOnlyWhatContinuesThem(t *testing.T) {
 		}
 		return e
 	}
-	c := NewChains()
+	c := NewChains(Snapshot{})
 	first := entry(cleared(), Link{})
 	if err := c.Follow(0, first); err != nil {
 		t.Fatal(err)
@@ -171,6 +171,9 @@ func TestChainsFollowOnlyWhatContinuesThem(t *testing.T) {
 			t.Errorf("%s: followed", name)
 		}
 	}
+	if err := c.Follow(2, second); err == nil {
+		t.Error("followed over a gap")
+	}
 	if err := c.Follow(1, second); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +184,7 @@ func TestChainsFollowOnlyWhatContinuesThem(t *testing.T) {
 	three, _ := c.Last(llm)
 	want := Link{Model: Model{"serving", "llm"}, Index: 2, Sequence: 3, Verdict: OutcomeUndeclared, Digest: three.Digest,
 		Content: Ended(llm, OutcomeUndeclared, now).Content(), Weights: map[string]string{"sha256": strings.Repeat("a", 64)}}
-	if diff := cmp.Diff([]Link{want}, NewChains(c.Links()...).Links()); diff != "" {
+	if diff := cmp.Diff(Snapshot{Size: 3, Last: []Link{want}}, NewChains(c.Snapshot()).Snapshot()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -51,11 +51,11 @@ func Verify(ctx context.Context, dir, publicKey string, older []byte) (Report, e
 			return report, err
 		}
 	}
-	chains := record.NewChains()
+	chains := record.NewChains(record.Snapshot{})
 	if err := whole(ctx, files, now, chains); err != nil {
 		return report, err
 	}
-	report.Last = chains.Links()
+	report.Last = chains.Snapshot().Last
 	return report, nil
 }
 

@@ -33,7 +33,7 @@ type writer struct {
 
 func newWriter(t *testing.T) *writer {
 	t.Helper()
-	w := &writer{t: t, dir: t.TempDir(), chains: record.NewChains()}
+	w := &writer{t: t, dir: t.TempDir(), chains: record.NewChains(record.Snapshot{})}
 	var err error
 	if w.signer, w.public, err = tlog.Key(filepath.Join(t.TempDir(), "key")); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func (w *writer) write(n int, outcome v1alpha1.Outcome) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.chains = record.NewChains()
+	w.chains = record.NewChains(record.Snapshot{})
 	for done := 0; done < n; {
 		err = log.Append(w.t.Context(), w.chains.Follow, func() (entries [][]byte, err error) {
 			for i := 0; i < models && done < n && err == nil; i++ {

@@ -13,17 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// NewKey makes a key to sign checkpoints with, in the format of notes (golang.org/x/mod/sumdb/note). Its name is the
-// log's as well.
-func NewKey(name string) (private, public string, err error) {
-	private, public, err = note.GenerateKey(rand.Reader, name)
-	if err != nil {
-		return "", "", fmt.Errorf("make a key: %w", err)
-	}
-	return private, public, nil
-}
-
-// Key reads the key in a file. If there is none it makes one there, of which public is not empty, and writes the public
+// Key reads the key in a file, in the format of notes (golang.org/x/mod/sumdb/note). If there is none it makes one there, of which public is not empty, and writes the public
 // key beside it into a file that ends in .pub.
 func Key(file string) (signer note.Signer, public string, err error) {
 	text, err := os.ReadFile(file)
@@ -46,7 +36,7 @@ func createKey(file string) (text []byte, public string, err error) {
 	if _, err := rand.Read(suffix); err != nil {
 		return nil, "", err
 	}
-	private, public, err := NewKey("interlock-record-" + hex.EncodeToString(suffix))
+	private, public, err := note.GenerateKey(rand.Reader, "interlock-record-"+hex.EncodeToString(suffix))
 	if err != nil {
 		return nil, "", err
 	}

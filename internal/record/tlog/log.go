@@ -103,9 +103,6 @@ func (l *Log) Finish(ctx context.Context) error {
 	return l.shutdown(ctx)
 }
 
-// Next is the index of the first entry that has not been followed.
-func (l *Log) Next() uint64 { return l.next }
-
 // Append follows what others have appended, asks for the next entries, which are to go on from there, and appends and
 // follows them. Nobody else appends meanwhile. When it returns without error the entries are on the disk, and the next
 // checkpoint covers them.

@@ -74,6 +74,8 @@ func (s *Stack) launch(kubeconfig string, args []string) (*Manager, error) {
 		fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics),
 		fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", health),
 		"--leader-elect=true",
+		"--record-dir=" + s.Record(),
+		"--record-key=" + s.Record() + ".key",
 	}
 	m.process, err = process.Start(process.Spec{
 		Name: name,
@@ -87,6 +89,10 @@ func (s *Stack) launch(kubeconfig string, args []string) (*Manager, error) {
 	s.managers = append(s.managers, m)
 	return m, nil
 }
+
+// Record is the folder of the decision record, which all managers share. Its public key is beside it, in a file of the
+// same name that ends in .key.pub.
+func (s *Stack) Record() string { return filepath.Join(filepath.Dir(s.Logs()), "record") }
 
 // Managers returns all managers that were started, in that order, also those that have ended.
 func (s *Stack) Managers() []*Manager {

@@ -1,0 +1,126 @@
+package modeldeployment
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/verdicts"
+	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/record"
+)
+
+// post puts the judgements on the board, for the ledger. A clearance gets there only once it is recorded: until then the
+// board keeps what it has, by which a clearance that stands is neither taken back nor renewed.
+func (r *Reconciler) post(now time.Time, g *gathered, judgements []verdicts.Judgement) (posted bool) {
+	model := client.ObjectKeyFromObject(g.model)
+	enforced, isEnforced := verdicts.Under(judgements, v1alpha1.EnforceLabel)
+	switch {
+	case !isEnforced:
+		r.Record.Note(record.Ended(model, record.OutcomeNotEnforced, now))
+	case enforced.Verdict.Cleared() && !r.Record.Note(g.record(now, enforced)):
+		return false
+	}
+	r.Board.Put(model, judgements)
+	return true
+}
+
+// record gives a judgement as it is recorded, with the digests of what it rests on.
+func (g *gathered) record(now time.Time, j verdicts.Judgement) record.Decision {
+	d := record.Decision{
+		Model: client.ObjectKeyFromObject(g.model), Weights: g.model.Spec.Model.Digest, At: now,
+		Policy: j.Policy, PolicyDigest: j.PolicyDigest, Verdict: j.Verdict,
+	}
+	for i := range g.assessments {
+		d.Inputs = append(d.Inputs, record.Input{Kind: "CapabilityAssessment", Name: g.assessments[i].Name, Digest: digest(g.assessments[i].Spec)})
+	}
+	for i := range j.Verdict.Safeguards {
+		if compiled, ok := g.compiled[j.Verdict.Safeguards[i].Name]; ok {
+			d.Inputs = append(d.Inputs, record.Input{Kind: "Safeguard", Name: j.Verdict.Safeguards[i].Name, Digest: compiled.SpecDigest})
+		}
+	}
+	return d
+}
+
+func digest(spec any) string {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return "" // a spec is made of what can be encoded
+	}
+	sum := sha256.Sum256(text)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// unrecorded notes what takes effect without waiting, and says why it is not recorded if that fails.
+func (r *Reconciler) unrecorded(now time.Time, g *gathered, enforced verdicts.Judgement) (why string) {
+	d := g.record(now, enforced)
+	if enforced.Verdict.Cleared() || r.Record.Note(d) {
+		return ""
+	}
+	return r.Record.Failure(d.Model)
+}
+
+// awaitRecord reports on a clearance that is not recorded, if that fails. Pods stay as they are: a log that cannot be
+// written lets none in, and takes none out.
+func (r *Reconciler) awaitRecord(ctx context.Context, now, next time.Time, g *gathered, judgements []verdicts.Judgement) (ctrl.Result, error) {
+	why := r.Record.Failure(client.ObjectKeyFromObject(g.model))
+	if why == "" { // it is being written, and then we are woken
+		return ctrl.Result{RequeueAfter: revisit(now, next)}, nil
+	}
+	md := g.model.DeepCopy()
+	end, err := r.leaseEnd(ctx, md)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	rep := &report{status: *md.Status.DeepCopy()}
+	if now.Before(end) {
+		rep.recorded(fmt.Sprintf("%s. The verdict has changed; until that is recorded, the clearance that stands is not renewed, and ends at %s",
+			why, end.Format(time.RFC3339)))
+	} else {
+		withheld := make([]verdicts.Judgement, len(judgements))
+		for i, j := range judgements {
+			if j.Label == v1alpha1.EnforceLabel {
+				j.Verdict = j.Verdict.Unrecorded(why)
+			}
+			withheld[i] = j
+		}
+		rep = newReport(md, g, withheld)
+		rep.recorded(why)
+	}
+	behind, err := r.report(ctx, md, rep)
+	if behind {
+		next = sooner(next, now.Add(catchUp))
+	}
+	return ctrl.Result{RequeueAfter: revisit(now, next)}, err
+}
+
+// leaseEnd gives the end of the clearance of a model that stands in the ledger; zero when none does.
+func (r *Reconciler) leaseEnd(ctx context.Context, md *v1alpha1.ModelDeployment) (time.Time, error) {
+	ledger := &v1alpha1.ClearanceLedger{}
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: md.Namespace, Name: v1alpha1.LedgerName}, ledger)
+	if err != nil {
+		return time.Time{}, client.IgnoreNotFound(err)
+	}
+	entry, _ := admission.Find(ledger.Spec.Clearances, md.Name)
+	return entry.ValidUntil, nil
+}
+
+// recorded says why a verdict is not recorded; nothing is said when it is, or is about to be.
+func (r *report) recorded(why string) {
+	if why == "" {
+		meta.RemoveStatusCondition(&r.status.Conditions, v1alpha1.ConditionRecorded)
+		return
+	}
+	meta.SetStatusCondition(&r.status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionRecorded, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotRecorded,
+		Message: bounded(why), ObservedGeneration: r.status.ObservedGeneration})
+}
