@@ -39,6 +39,7 @@ type config struct {
 	ledgers                []int
 	releaseModels, perNS   int
 	podsPerModel           int
+	models, assessments    int
 	clients, podBytes      int
 	webhooks, withOperator bool
 }
@@ -46,17 +47,17 @@ type config struct {
 func main() {
 	c := config{
 		latencyTries: 200, idle: 30 * time.Second, rounds: 60, podsPerSlice: 100, ledgers: []int{1, 100, 1000},
-		releaseModels: 100, perNS: 10, podsPerModel: 10, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
+		releaseModels: 100, perNS: 10, podsPerModel: 10, models: 10_000, assessments: 10_000, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
 	}
 	quick := flag.Bool("quick", false, "Measure less often: figures within a few minutes, with more noise.")
-	only := flag.String("only", "", "Run only these parts, of latency,release,throughput.")
+	only := flag.String("only", "", "Run only these parts, of decide,latency,release,assessments,policychange,throughput.")
 	arms := flag.String("lines", "", "Measure the throughput only of lines whose name contains one of these texts, between semicolons.")
 	flag.IntVar(&c.rounds, "rounds", c.rounds, "Rounds of the throughput.")
 	flag.IntVar(&c.podsPerSlice, "pods", c.podsPerSlice, "Pods of each line in a round of the throughput.")
 	flag.StringVar(&c.profile, "profile", "", "Write CPU profiles of the API server for each line of the throughput into this folder.")
 	flag.Parse()
 	if *quick {
-		c.latencyTries, c.idle, c.rounds, c.podsPerSlice = 30, 20*time.Second, 10, 100
+		c.latencyTries, c.idle, c.rounds, c.podsPerSlice, c.models, c.assessments = 30, 20*time.Second, 10, 100, 1000, 1000
 	}
 	c.only, c.arms = split(*only, ','), split(*arms, ';')
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
@@ -92,8 +93,11 @@ func run(ctx context.Context, c config) error {
 		name    string
 		measure func(context.Context, config, *cluster, *table) error
 	}{
+		{"decide", measureDecide},
 		{"latency", measureLatency},
 		{"release", measureRelease},
+		{"assessments", measureAssessments},
+		{"policychange", measurePolicyChange},
 		{"throughput", measureThroughput},
 	} {
 		if !c.runs(part.name) {
