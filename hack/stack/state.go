@@ -33,6 +33,8 @@ type state struct {
 	ManagerPID int    `json:"managerPID,omitempty"`
 	MetricsURL string `json:"metricsURL,omitempty"`
 	Logs       string `json:"logs,omitempty"`
+	// Record is the folder of the decision record.
+	Record string `json:"record,omitempty"`
 }
 
 // A stateDir is the folder of one stack.

@@ -55,7 +55,7 @@ func start(ctx context.Context, dir stateDir, assets string, told *state) (*stac
 	if err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
-	told.ManagerPID, told.MetricsURL = m.PID(), m.MetricsURL()
+	told.ManagerPID, told.MetricsURL, told.Record = m.PID(), m.MetricsURL(), s.Record()
 	return s, nil
 }
 

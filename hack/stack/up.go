@@ -120,6 +120,7 @@ func follow(ctx context.Context, dir stateDir, pid int) (state, error) {
 func tell(s state) {
 	fmt.Fprintf(os.Stderr, "Interlock is up; its manager has pid %d. Logs are in %s. `make down` ends it.\n\n", s.ManagerPID, s.Logs)
 	fmt.Printf("export KUBECONFIG=%s\n", s.Kubeconfig)
+	fmt.Printf("export INTERLOCK_RECORD=%s # the decision record, see docs/record.md\n", s.Record)
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		fmt.Printf("export PATH=$PATH:%s # for its kubectl, since there is none\n", filepath.Dir(s.Kubectl))
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // pages are those that hold commands, in an order in which each finds what it says that it starts from.
-var pages = []string{"install.md", "enrolment.md", "serving.md", "safeguards.md", "policies.md", "cli.md", "operations.md"}
+var pages = []string{"install.md", "enrolment.md", "serving.md", "safeguards.md", "policies.md", "cli.md", "operations.md", "record.md"}
 
 func TestCommandsOfTheDocumentation(t *testing.T) {
 	if os.Getenv(controlplane.AssetsVariable) == "" {
@@ -41,6 +41,7 @@ func TestCommandsOfTheDocumentation(t *testing.T) {
 	if _, err := s.StartManager(ctx); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("INTERLOCK_RECORD", s.Record())
 	var last []string
 	for _, page := range pages {
 		for _, block := range blocks(t, page) {
