@@ -202,13 +202,66 @@ type PodCounts struct {
 	Admitted int32 `json:"admitted"`
 }
 
+// WorkloadState is what a workload of a model does.
+// +kubebuilder:validation:Enum=Running;Held;Stopped;StartedByOthers;CannotBeStopped
+type WorkloadState string
+
+const (
+	// WorkloadRunning: pods of it run, or may start to.
+	WorkloadRunning WorkloadState = "Running"
+	// WorkloadHeld: all its pods wait at the gate.
+	WorkloadHeld WorkloadState = "Held"
+	// WorkloadStopped: Interlock stopped it, and starts it again when the model is cleared.
+	WorkloadStopped WorkloadState = "Stopped"
+	// WorkloadStartedByOthers: Interlock stopped it, and something else, such as an autoscaler, has started it since. It
+	// is not stopped again: its new pods are held.
+	WorkloadStartedByOthers WorkloadState = "StartedByOthers"
+	// WorkloadCannotBeStopped: the policy asks for it to be stopped, and the message says why it is not.
+	WorkloadCannotBeStopped WorkloadState = "CannotBeStopped"
+)
+
+// Workload is what owns pods of a model.
+type Workload struct {
+	// group of the kind; empty for the core group.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+
+	// kind such as Deployment, or Pod for one that nothing owns.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// name of the workload.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// state it is in.
+	// +required
+	State WorkloadState `json:"state,omitempty"`
+
+	// pods counts its living pods that serve the model.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Pods int32 `json:"pods"`
+
+	// message says why, for a state that is not to be expected.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Message string `json:"message,omitempty"`
+}
+
 // Shortfall tells how far the policy's steps have come for pods that run without clearance.
 type Shortfall struct {
 	// since is when the shortfall began: the steps count from here.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// step that is being taken now; empty before the first.
+	// step that is being taken now, the last of those whose time has come; empty before the first. New pods are held all
+	// the while.
 	// +optional
 	Step ShortfallAction `json:"step,omitempty"`
 
@@ -220,6 +273,11 @@ type Shortfall struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=300
 	Blocked string `json:"blocked,omitempty"`
+
+	// exposed says which NetworkPolicies still allow traffic of pods that are isolated; empty when none does.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Exposed string `json:"exposed,omitempty"`
 }
 
 // Preview is the verdict of a policy that is not enforced.
@@ -328,7 +386,14 @@ type ModelDeploymentStatus struct {
 	// +optional
 	Pods *PodCounts `json:"pods,omitempty"`
 
-	// shortfall is set while the model is not cleared and pods of it run.
+	// workloads lists what owns the pods of the model, the first 64 by kind and name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Workloads []Workload `json:"workloads,omitempty"`
+
+	// shortfall is set while the model is not cleared and pods of it run; where the policy stops workloads, until the model
+	// is cleared.
 	// +optional
 	Shortfall *Shortfall `json:"shortfall,omitempty"`
 

@@ -279,7 +279,7 @@ type Level struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=action
-	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:MaxItems=5
 	OnShortfall []ShortfallStep `json:"onShortfall,omitempty"`
 }
 
@@ -336,18 +336,30 @@ type Obligation struct {
 	Source *Source `json:"source,omitempty"`
 }
 
-// ShortfallAction is a step that is taken against running pods.
-// +kubebuilder:validation:Enum=Evict
+// ShortfallAction is a step that is taken when a model is not cleared while pods of it run.
+// +kubebuilder:validation:Enum=Warn;Hold;Isolate;Evict;Stop
 type ShortfallAction string
 
 const (
+	// ShortfallWarn tells people, by an Event and in status, and does nothing else.
+	ShortfallWarn ShortfallAction = "Warn"
+	// ShortfallHold holds new pods. That is done at once whatever the policy says; naming it changes nothing.
+	ShortfallHold ShortfallAction = "Hold"
+	// ShortfallIsolate keeps the pods, for forensics, and puts a NetworkPolicy on them that allows no traffic. Since
+	// NetworkPolicies only add up, status names those of others that still allow some.
+	ShortfallIsolate ShortfallAction = "Isolate"
 	// ShortfallEvict evicts the pods through the eviction API, so disruption budgets are respected; the replacements
 	// come up held.
 	ShortfallEvict ShortfallAction = "Evict"
+	// ShortfallStop stops the workloads in the way of their kinds, which no disruption budget delays. They are started
+	// again once the model is cleared.
+	ShortfallStop ShortfallAction = "Stop"
 )
 
 // ShortfallStep is one step on the way from holding new pods to having none left.
 // +kubebuilder:validation:XValidation:rule="!has(self.forceAfter) || !has(self.after) || duration(self.forceAfter) >= duration(self.after)",message="forceAfter must not be shorter than after"
+// +kubebuilder:validation:XValidation:rule="!has(self.forceAfter) || self.action == 'Evict'",message="forceAfter goes with the action Evict only: nothing delays the others"
+// +kubebuilder:validation:XValidation:rule="self.action != 'Hold' || !has(self.after) || duration(self.after) == duration('0s')",message="Hold takes no after: new pods are held at once, always"
 type ShortfallStep struct {
 	// action of this step.
 	// +required

@@ -101,10 +101,12 @@ func (r *Reconciler) act(ctx context.Context, ledger *v1alpha1.ClearanceLedger, 
 		if len(s.pods) == 0 {
 			continue
 		}
+		// No model names these pods, or what made them, so there is nothing else to isolate or stop.
+		s.measures.Evict = s.measures.Evict || s.measures.Isolate || s.measures.Stop
 		eviction, err := workload.Evict(ctx, r.Client, s.pods, s.measures)
 		metrics.Evicted(eviction)
 		errs = append(errs, err)
-		if s.measures.Step() != "" {
+		if s.measures.Evict {
 			wait = min(wait, retryEviction)
 		}
 		if !s.measures.Next.IsZero() {
@@ -118,11 +120,7 @@ func (r *Reconciler) act(ctx context.Context, ledger *v1alpha1.ClearanceLedger, 
 func strictest(policy *v1alpha1.ScalingPolicy, since, now time.Time) decision.Measures {
 	var all decision.Measures
 	for _, level := range policy.Spec.Levels {
-		m := decision.OnShortfall(policy, since, now, level.Name)
-		all.Evict, all.Force = all.Evict || m.Evict, all.Force || m.Force
-		if all.Next.IsZero() || !m.Next.IsZero() && m.Next.Before(all.Next) {
-			all.Next = m.Next
-		}
+		all = all.And(decision.OnShortfall(policy, since, now, level.Name))
 	}
 	return all
 }

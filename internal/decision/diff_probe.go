@@ -315,22 +315,22 @@ func (d *difference) listed(side int, name string) string {
 	return strings.Join(places, ", ")
 }
 
-// schedule is when pods are taken out after a shortfall began; negative, never.
-type schedule struct{ evict, force time.Duration }
+// schedule is when each measure is taken after a shortfall began; negative, never.
+type schedule struct{ warn, isolate, evict, force, stop time.Duration }
 
 const never time.Duration = -1
 
 // scheduleOf follows the measures against pods of a model at some levels from the beginning of a shortfall to the last.
 func scheduleOf(policy *v1alpha1.ScalingPolicy, levels ...string) schedule {
-	s := schedule{never, never}
+	s := schedule{never, never, never, never, never}
 	since := time.Unix(0, 0)
 	for now := since; !now.IsZero(); {
 		m := OnShortfall(policy, since, now, levels...)
-		if m.Evict && s.evict == never {
-			s.evict = now.Sub(since)
-		}
-		if m.Force && s.force == never {
-			s.force = now.Sub(since)
+		for at, taken := range map[*time.Duration]bool{
+			&s.warn: m.Warn, &s.isolate: m.Isolate, &s.evict: m.Evict, &s.force: m.Force, &s.stop: m.Stop} {
+			if taken && *at == never {
+				*at = now.Sub(since)
+			}
 		}
 		now = m.Next
 	}
@@ -345,19 +345,28 @@ func (s schedule) to(after schedule) shift {
 		}
 		return -d
 	}
-	moved := raised(haste(s.evict), haste(after.evict))
+	moved := raised(haste(s.warn), haste(after.warn))
+	moved.add(raised(haste(s.isolate), haste(after.isolate)))
+	moved.add(raised(haste(s.evict), haste(after.evict)))
 	moved.add(raised(haste(s.force), haste(after.force)))
+	moved.add(raised(haste(s.stop), haste(after.stop)))
 	return moved
 }
 
 func (s schedule) String() string {
-	switch {
-	case s.evict == never: // force comes no sooner
-		return "pods that run stay"
-	case s.force == never:
-		return fmt.Sprintf("evicted after %s", s.evict)
+	var parts []string
+	for _, measure := range []struct {
+		word string
+		at   time.Duration
+	}{{"warned of", s.warn}, {"isolated", s.isolate}, {"evicted", s.evict}, {"deleted", s.force}, {"stopped", s.stop}} {
+		if measure.at != never {
+			parts = append(parts, fmt.Sprintf("%s after %s", measure.word, measure.at))
+		}
 	}
-	return fmt.Sprintf("evicted after %s, deleted after %s", s.evict, s.force)
+	if len(parts) == 0 {
+		return "pods that run stay"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // compareShortfall groups models by what is done about their pods.

@@ -76,6 +76,82 @@ func TestOnShortfall(t *testing.T) {
 	}
 }
 
+func step(action v1alpha1.ShortfallAction, start *metav1.Duration) v1alpha1.ShortfallStep {
+	return v1alpha1.ShortfallStep{Action: action, After: start}
+}
+
+func TestMeasuresOfEachAction(t *testing.T) {
+	all := []v1alpha1.ShortfallStep{
+		step(v1alpha1.ShortfallHold, nil), step(v1alpha1.ShortfallWarn, nil), step(v1alpha1.ShortfallIsolate, after(time.Minute)),
+		step(v1alpha1.ShortfallEvict, after(2*time.Minute)), step(v1alpha1.ShortfallStop, after(3*time.Minute)),
+	}
+	for name, tc := range map[string]struct {
+		policy *v1alpha1.ScalingPolicy
+		passed time.Duration
+		want   decision.Measures
+		step   v1alpha1.ShortfallAction
+	}{
+		"hold alone does nothing to pods": {stepsOf(all[:1], nil), time.Hour, decision.Measures{}, ""},
+		"warn":                            {stepsOf(all, nil), 0, decision.Measures{Warn: true, Next: now.Add(time.Minute)}, v1alpha1.ShortfallWarn},
+		"isolate": {stepsOf(all, nil), time.Minute,
+			decision.Measures{Warn: true, Isolate: true, Next: now.Add(2 * time.Minute)}, v1alpha1.ShortfallIsolate},
+		"evict": {stepsOf(all, nil), 2 * time.Minute,
+			decision.Measures{Warn: true, Isolate: true, Evict: true, Next: now.Add(3 * time.Minute)}, v1alpha1.ShortfallEvict},
+		"stop": {stepsOf(all, nil), 3 * time.Minute,
+			decision.Measures{Warn: true, Isolate: true, Evict: true, Stop: true}, v1alpha1.ShortfallStop},
+		"the steps of both levels": {stepsOf(all[1:2], all[4:]), 3 * time.Minute,
+			decision.Measures{Warn: true, Stop: true}, v1alpha1.ShortfallStop},
+		"the sooner of two levels": {stepsOf(all[4:], []v1alpha1.ShortfallStep{step(v1alpha1.ShortfallStop, nil)}), 0,
+			decision.Measures{Stop: true, Next: now.Add(3 * time.Minute)}, v1alpha1.ShortfallStop},
+		"an action that is not known": {stepsOf([]v1alpha1.ShortfallStep{step("Explode", nil)}, nil), 0, decision.Measures{}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := decision.OnShortfall(tc.policy, now, now.Add(tc.passed), "ASL-3")
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("measures (-want +got):\n%s", diff)
+			}
+			if got.Step() != tc.step {
+				t.Errorf("step %q, want %q", got.Step(), tc.step)
+			}
+		})
+	}
+}
+
+func TestStops(t *testing.T) {
+	stops := []v1alpha1.ShortfallStep{step(v1alpha1.ShortfallStop, after(time.Hour))}
+	for name, tc := range map[string]struct {
+		policy *v1alpha1.ScalingPolicy
+		level  string
+		want   bool
+	}{
+		"no policy":                      {nil, "ASL-2", false},
+		"no step":                        {stepsOf(evicts(nil, nil), nil), "ASL-3", false},
+		"of the level":                   {stepsOf(nil, stops), "ASL-3", true},
+		"of a level above":               {stepsOf(nil, stops), "ASL-2", false},
+		"of the level before":            {stepsOf(stops, nil), "ASL-3", true},
+		"of the baseline, level unknown": {stepsOf(stops, nil), "ASL-9", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := decision.Stops(tc.policy, tc.level); got != tc.want {
+				t.Errorf("stops = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestAndTakesWhatEitherTakes: measures of two sources add up and none is lost.
+func TestAndTakesWhatEitherTakes(t *testing.T) {
+	sooner, later := now.Add(time.Minute), now.Add(time.Hour)
+	got := decision.Measures{Warn: true, Evict: true, Next: later}.And(decision.Measures{Isolate: true, Force: true, Stop: true, Next: sooner})
+	want := decision.Measures{Warn: true, Isolate: true, Evict: true, Force: true, Stop: true, Next: sooner}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("measures (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, want.And(decision.Measures{})); diff != "" {
+		t.Errorf("with none (-want +got):\n%s", diff)
+	}
+}
+
 // TestShortfallOnlyGetsWorse: as time goes by measures are added and none is taken back, each at the time that was named
 // for it.
 func TestShortfallOnlyGetsWorse(t *testing.T) {
@@ -85,6 +161,10 @@ func TestShortfallOnlyGetsWorse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var steps []v1alpha1.ShortfallStep
 		for range rapid.IntRange(0, 3).Draw(t, "steps") {
+			if action := oneOf(t, "action", v1alpha1.ShortfallWarn, v1alpha1.ShortfallIsolate, v1alpha1.ShortfallEvict, v1alpha1.ShortfallStop); action != v1alpha1.ShortfallEvict {
+				steps = append(steps, step(action, drawDelay.Draw(t, "after")))
+				continue
+			}
 			steps = append(steps, evicts(drawDelay.Draw(t, "after"), drawDelay.Draw(t, "force"))...)
 		}
 		policy := stepsOf(steps, nil)
@@ -92,10 +172,11 @@ func TestShortfallOnlyGetsWorse(t *testing.T) {
 		before := decision.Measures{}
 		for range 10 {
 			m := decision.OnShortfall(policy, now, at, "ASL-2")
-			if before.Evict && !m.Evict || before.Force && !m.Force || m.Force && !m.Evict {
+			if kept := before.And(m); kept.Warn != m.Warn || kept.Isolate != m.Isolate || kept.Evict != m.Evict ||
+				kept.Force != m.Force || kept.Stop != m.Stop || m.Force && !m.Evict {
 				t.Fatalf("from %+v to %+v", before, m)
 			}
-			if at.Before(now) && m.Evict {
+			if at.Before(now) && m.Step() != "" {
 				t.Fatalf("before the shortfall began: %+v", m)
 			}
 			if m.Next.IsZero() {
