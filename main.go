@@ -29,6 +29,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/internal/admission"
 	decisionrecord "github.com/interlock-dev/interlock/internal/record"
+	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 type config struct {
@@ -36,6 +37,7 @@ type config struct {
 	leaderElect                                  bool
 	namespace, serviceAccount                    string
 	recordDir, recordKey                         string
+	workloadKinds                                string
 	log                                          zap.Options
 }
 
@@ -63,6 +65,7 @@ func main() {
 	flag.StringVar(&c.serviceAccount, "service-account", "interlock-controller-manager", "ServiceAccount of the operator: the one user that may write verdicts.")
 	flag.StringVar(&c.recordDir, "record-dir", "/var/lib/interlock/record", "Folder of the decision record, on a volume that outlives the operator. No model is cleared while it cannot be written.")
 	flag.StringVar(&c.recordKey, "record-key", "/var/lib/interlock/record.key", "File with the key that signs the decision record's checkpoints; made if it does not exist.")
+	flag.StringVar(&c.workloadKinds, "workload-kinds", "", "File that says how further kinds of workload are stopped (docs/workloads.md); it wins over what is built in.")
 	c.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&c.log)))
@@ -77,6 +80,10 @@ func main() {
 }
 
 func run(ctx context.Context, c config) error {
+	kinds, err := workload.LoadKinds(c.workloadKinds)
+	if err != nil {
+		return err
+	}
 	rest, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
@@ -102,7 +109,7 @@ func run(ctx context.Context, c config) error {
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount)}
 	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Key: c.recordKey}, verifier(install), clock.RealClock{})
-	if err := controllers.SetupAll(ctx, mgr, install, recorder); err != nil {
+	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

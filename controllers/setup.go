@@ -27,11 +27,12 @@ import (
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
 // it leads, has put all policies into the API server.
-func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder) error {
+func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds) error {
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("add indexes: %w", err)
 	}
@@ -51,11 +52,12 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		return fmt.Errorf("set up the decision record: %w", err)
 	}
 	events := mgr.GetEventRecorder("interlock")
+	workloads := workload.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper(), kinds)
 	enforcement := &admissionctrl.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Board: board, Record: recorder, Compiler: compiler, Rules: rules, Install: install, Clock: clock.RealClock{}, Events: events},
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Install: install, Clock: clock.RealClock{}, Events: events},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
 		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},

@@ -29,6 +29,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/testing/boundary"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 // operator is the controllers that decide on one model and write its ledger, on a fake API server and with a clock that
@@ -71,7 +72,12 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 	files := &record.Files{Dir: filepath.Join(dir, "log"), Key: filepath.Join(dir, "key")}
 	t.Cleanup(func() { _ = files.Close(t.Context(), decisionrecord.NewChains(decisionrecord.Snapshot{})) }) // t.Context has ended by then
 	o.record = record.NewRecorder(files, decisionrecord.Verifier{}, clock.RealClock{})
-	o.models = &modeldeployment.Reconciler{Client: o.client, Board: board, Record: o.record, Rules: podrules.NewRegister(o.clock), Compiler: compiler,
+	kinds, err := workload.LoadKinds("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workload.New(o.client, o.client, o.client.RESTMapper(), kinds), Board: board, Record: o.record,
+		Rules: podrules.NewRegister(o.clock), Compiler: compiler,
 		Install: install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o
 }

@@ -20,16 +20,24 @@ import (
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 // gathered is all that the decision on one model rests on.
 type gathered struct {
-	model     *v1alpha1.ModelDeployment
+	model *v1alpha1.ModelDeployment
+	// labels of the namespace.
+	labels    map[string]string
 	enrolment []enrolment
 	// assessments of the model's weights.
 	assessments []v1alpha1.CapabilityAssessment
 	pods        []*corev1.Pod
-	around      safeguard.Surroundings
+	// workloads that own the pods, and whether they are to be stopped.
+	workloads []workload.Workload
+	stopDue   bool
+	// networkPolicies are all of the namespace; around has those that are not ours.
+	networkPolicies []networkingv1.NetworkPolicy
+	around          safeguard.Surroundings
 	// compiled Safeguards by name, and for those that cannot be used, why.
 	compiled map[string]*safeguard.Compiled
 	unusable map[string]string
@@ -75,12 +83,23 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 	if g.standing, err = r.standing(ctx, md); err != nil {
 		return nil, err
 	}
-	policies := &networkingv1.NetworkPolicyList{}
-	if err := r.Client.List(ctx, policies, client.InNamespace(md.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list NetworkPolicies: %w", err)
+	if err := r.surroundings(ctx, g); err != nil {
+		return nil, err
 	}
-	g.around.NetworkPolicies = policies.Items
 	return g, nil
+}
+
+// surroundings leave out what isolates models: else what is done about a lack of NetworkPolicies would make up for it.
+func (r *Reconciler) surroundings(ctx context.Context, g *gathered) error {
+	policies := &networkingv1.NetworkPolicyList{}
+	if err := r.Client.List(ctx, policies, client.InNamespace(g.model.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list NetworkPolicies: %w", err)
+	}
+	g.networkPolicies = policies.Items
+	g.around.NetworkPolicies = slices.DeleteFunc(slices.Clone(policies.Items), func(p networkingv1.NetworkPolicy) bool {
+		return workload.IsIsolation(&p)
+	})
+	return nil
 }
 
 // pods gives the living pods of a model.
@@ -127,6 +146,7 @@ func (r *Reconciler) enrolments(ctx context.Context, g *gathered) error {
 	if err != nil {
 		return err
 	}
+	g.labels = labels
 	for _, label := range v1alpha1.PolicyLabels {
 		name, ok := labels[label]
 		if !ok {

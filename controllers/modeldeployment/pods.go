@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,9 +15,6 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/metrics"
-	"github.com/interlock-dev/interlock/controllers/verdicts"
-	"github.com/interlock-dev/interlock/internal/decision"
-	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 // release takes our gate from held pods, and leaves the gates of others. While gated a pod could be changed, so the very
@@ -52,26 +48,6 @@ func (r *Reconciler) releasePod(ctx context.Context, pod *corev1.Pod) error {
 	log.FromContext(ctx).V(1).Info("Releasing pod", "pod", client.ObjectKeyFromObject(pod))
 	target := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
 	return r.Client.Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, patch), client.FieldOwner(FieldManager))
-}
-
-// shortfall takes the policy's steps against the pods that run without clearance, and returns when the next is due.
-func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
-	since := r.shortfalls.begin(client.ObjectKeyFromObject(g.model), g.model.Status.Shortfall, now)
-	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), since, now,
-		enforced.Verdict.DeploymentLevel, enforced.Verdict.SecurityLevel)
-	eviction, err := workload.Evict(ctx, r.Client, g.admitted(), measures)
-	metrics.Evicted(eviction)
-
-	report.status.Shortfall = &v1alpha1.Shortfall{
-		Since: metav1.NewTime(since), Step: measures.Step(), Blocked: boundedTo(maxBlocked, eviction.Obstacle)}
-	next := measures.Next
-	if !next.IsZero() {
-		report.status.Shortfall.NextStepTime = &metav1.Time{Time: next}
-	}
-	if measures.Step() != "" {
-		next = sooner(next, now.Add(retryEviction))
-	}
-	return next, err
 }
 
 func (g *gathered) policy(label string) *v1alpha1.ScalingPolicy {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -23,6 +24,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/record"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 // PodsByModel is the index of pods by the model that they name.
@@ -45,6 +47,8 @@ type Reconciler struct {
 	Record   *recordctrl.Recorder
 	Rules    *podrules.Register
 	Compiler *safeguard.Compiler
+	// Workloads finds what owns pods, stops it and starts it again.
+	Workloads *workload.Workloads
 	// Install says which namespaces are never enrolled.
 	Install admission.Install
 	Clock   clock.PassiveClock
@@ -96,36 +100,41 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if isEnforced {
 		report.recorded(r.unrecorded(now, g, enforced))
 	}
+	var foundErr, listErr error
+	g.workloads, foundErr = r.Workloads.Find(ctx, g.pods)
 	again, err := r.act(ctx, now, g, enforced, report)
+	report.status.Workloads, listErr = r.describeWorkloads(ctx, g)
 	behind, reportErr := r.report(ctx, md, report)
 	if behind {
 		again = sooner(again, now.Add(catchUp))
 	}
-	return ctrl.Result{RequeueAfter: revisit(now, sooner(next, again))}, errors.Join(err, reportErr)
+	return ctrl.Result{RequeueAfter: revisit(now, sooner(next, again))}, errors.Join(foundErr, err, listErr, reportErr)
 }
 
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.
 func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
-	if enforced.Verdict.Outcome != v1alpha1.OutcomeRevoked {
-		r.shortfalls.end(client.ObjectKeyFromObject(g.model))
-	}
+	model := client.ObjectKeyFromObject(g.model)
 	switch enforced.Verdict.Outcome {
 	case v1alpha1.OutcomeCleared:
-		return time.Time{}, r.release(ctx, g.fit())
+		return time.Time{}, errors.Join(r.standDown(ctx, model, g.networkPolicies), r.release(ctx, g.fit()))
 	case v1alpha1.OutcomeRevoked:
 		if g.onlyWaits {
 			return time.Time{}, nil
 		}
 		return r.shortfall(ctx, now, g, enforced, report)
 	case "": // Nothing is enforced here any more, so nothing may hold a pod.
-		return time.Time{}, r.release(ctx, g.held())
+		return time.Time{}, errors.Join(r.standDown(ctx, model, g.networkPolicies), r.release(ctx, g.held()))
 	default:
-		return time.Time{}, nil
+		if r.lasts(g, enforced) {
+			return r.shortfall(ctx, now, g, enforced, report)
+		}
+		return time.Time{}, r.standDown(ctx, model, g.networkPolicies)
 	}
 }
 
 // undeclared sees to the pods of a model that is not declared. If their namespace is not enrolled (any more) they are
-// free. In one that is, those at the gate stay there, and the package stray sees to the others.
+// free. In one that is, those at the gate stay there, and the package stray sees to the others: what was done about them
+// is taken back when none of these is left, or the declaration could be taken back to undo it.
 func (r *Reconciler) undeclared(ctx context.Context, model types.NamespacedName) error {
 	labels, err := r.enrolmentLabels(ctx, model.Namespace)
 	if err != nil {
@@ -135,14 +144,19 @@ func (r *Reconciler) undeclared(ctx context.Context, model types.NamespacedName)
 	if err != nil {
 		return err
 	}
-	g := &gathered{pods: pods}
-	if len(g.admitted()) == 0 {
-		r.shortfalls.end(model)
+	g := &gathered{model: &v1alpha1.ModelDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: model.Namespace, Name: model.Name}}, pods: pods}
+	if err := r.surroundings(ctx, g); err != nil {
+		return err
 	}
-	if _, enforced := labels[v1alpha1.EnforceLabel]; enforced {
+	_, enforced := labels[v1alpha1.EnforceLabel]
+	if enforced && len(g.admitted()) > 0 {
 		return nil
 	}
-	return r.release(ctx, g.held())
+	err = r.standDown(ctx, model, g.networkPolicies)
+	if enforced {
+		return err
+	}
+	return errors.Join(err, r.release(ctx, g.held()))
 }
 
 // ledgerAgrees says whether the API server enforces the verdict already: what clears a model must stand there before a

@@ -118,9 +118,16 @@ func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
 			"the namespace was taken out of policy %s: nothing holds this model any more", before.Status.Policy)
 	}
 	if s := after.Status.Shortfall; s != nil && s.Step != "" && (before.Status.Shortfall == nil || before.Status.Shortfall.Step != s.Step) {
-		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall",
-			"pods that run without clearance are taken out, as policy %s says", after.Status.Policy)
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall", "%s, as policy %s says", stepWords[s.Step], after.Status.Policy)
 	}
+}
+
+// stepWords says what a step does.
+var stepWords = map[v1alpha1.ShortfallAction]string{
+	v1alpha1.ShortfallWarn:    "pods run without clearance; status.shortfall tells what comes next",
+	v1alpha1.ShortfallIsolate: "pods that run without clearance are cut off from the network",
+	v1alpha1.ShortfallEvict:   "pods that run without clearance are taken out",
+	v1alpha1.ShortfallStop:    "the workloads whose pods run without clearance are stopped",
 }
 
 func bounded(text string) string { return boundedTo(maxMessage, text) }

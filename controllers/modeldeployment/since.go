@@ -35,6 +35,14 @@ func (s *shortfalls) begin(model types.NamespacedName, reported *v1alpha1.Shortf
 	return since
 }
 
+// known says whether a shortfall has begun and not ended.
+func (s *shortfalls) known(model types.NamespacedName, reported *v1alpha1.Shortfall) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.since[model]
+	return ok || reported != nil
+}
+
 // end forgets a shortfall.
 func (s *shortfalls) end(model types.NamespacedName) {
 	s.mu.Lock()

@@ -21,6 +21,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 // SetupWithManager watches all that a verdict rests on.
@@ -31,13 +32,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: 8, RateLimiter: retry.Limiter()}).
 		For(&v1alpha1.ModelDeployment{}). // and its status: whoever decided by a status older than its own last one decides again
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(modelOfPod), builder.WithPredicates(podChanged())).
-		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespaceOf), specChanged).
+		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.modelsAround), specChanged).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
 		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
 		WatchesRawSource(r.Record.Changes()).
+		WatchesRawSource(r.recall()).
 		WatchesRawSource(r.Rules.Changes(handler.EnqueueRequestsFromMapFunc(r.allModels))).
 		Complete(r)
 }
@@ -61,6 +63,15 @@ func modelOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 
 func (r *Reconciler) modelsOfNamespaceOf(ctx context.Context, o client.Object) []reconcile.Request {
 	return r.models(ctx, client.InNamespace(o.GetNamespace()))
+}
+
+// modelsAround names the models that a NetworkPolicy may bear on, and the one that it isolates, declared or not.
+func (r *Reconciler) modelsAround(ctx context.Context, policy client.Object) []reconcile.Request {
+	all := r.modelsOfNamespaceOf(ctx, policy)
+	if model, ok := workload.IsolatedBy(policy.GetName()); ok {
+		all = append(all, requests(policy.GetNamespace(), model)...)
+	}
+	return all
 }
 
 // modelsOfNamespace names the models that are declared in a namespace and those that pods there name besides, which are

@@ -62,6 +62,16 @@ func evict(after, force time.Duration) option {
 	}
 }
 
+// step lets every level take one more step after a time.
+func step(action v1alpha1.ShortfallAction, after time.Duration) option {
+	return func(p *v1alpha1.ScalingPolicySpec) {
+		for i := range p.Levels {
+			l := &p.Levels[i]
+			l.OnShortfall = append(l.OnShortfall, v1alpha1.ShortfallStep{Action: action, After: &metav1.Duration{Duration: after}})
+		}
+	}
+}
+
 func lease(d time.Duration) option {
 	return func(p *v1alpha1.ScalingPolicySpec) { p.Lease = &metav1.Duration{Duration: d} }
 }

@@ -53,7 +53,13 @@ var refused = map[string]struct {
 		evict(0, time.Second)(p)
 		p.Levels[0].OnShortfall[0].ForceAfter.Duration = -time.Second
 	}), "forceAfter must not be negative"},
-	"force before its step": {policyWith(evict(time.Minute, time.Second)), "forceAfter must not be shorter than after"},
+	"force for what nothing delays": {policyWith(func(p *v1alpha1.ScalingPolicySpec) {
+		evict(0, time.Second)(p)
+		p.Levels[0].OnShortfall[0].Action = v1alpha1.ShortfallStop
+	}), "forceAfter goes with the action Evict only"},
+	"new pods held only later": {policyWith(step(v1alpha1.ShortfallHold, time.Second)), "Hold takes no after"},
+	"a step nobody heard of":   {policyWith(step("Explode", 0)), "spec.levels[0].onShortfall[0].action"},
+	"force before its step":    {policyWith(evict(time.Minute, time.Second)), "forceAfter must not be shorter than after"},
 	"a policy with a long name": {func() client.Object {
 		return builder.ScalingPolicy(strings.Repeat("a", 64)).Level(builder.Level("L")).Build()
 	}, fromOneToSixty3},
