@@ -134,6 +134,15 @@ func scheme() *runtime.Scheme {
 	return s
 }
 
+// slim leaves of a pod what is looked at: a pod rule judges what is to run, as the API server does when it is created.
+func slim(o any) (any, error) {
+	if pod, ok := o.(*corev1.Pod); ok {
+		pod.ManagedFields = nil
+		pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
+	}
+	return o, nil
+}
+
 // cacheOptions keep memory to what we manage: pods that name a model, policies that are ours.
 func cacheOptions() cache.Options {
 	named, err := labels.NewRequirement(v1alpha1.ModelLabel, selection.Exists, nil)
@@ -142,7 +151,7 @@ func cacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                                   {Label: labels.NewSelector().Add(*named)},
+			&corev1.Pod{}:                                   {Label: labels.NewSelector().Add(*named), Transform: slim},
 			&admissionv1.MutatingAdmissionPolicy{}:          ours,
 			&admissionv1.MutatingAdmissionPolicyBinding{}:   ours,
 			&admissionv1.ValidatingAdmissionPolicy{}:        ours,
