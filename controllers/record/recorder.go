@@ -131,8 +131,19 @@ func (r *Recorder) Changes() source.Source {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.queue = queue
+		r.wakeRecorded()
 		return nil
 	})
+}
+
+// wakeRecorded has all models looked at of which the record speaks: one may have been deleted while nobody led.
+func (r *Recorder) wakeRecorded() {
+	if r.chains == nil || r.queue == nil {
+		return
+	}
+	for _, l := range r.chains.Snapshot().Last {
+		r.wake(types.NamespacedName(l.Model))
+	}
 }
 
 // NeedLeaderElection lets the leader alone write.
@@ -221,7 +232,11 @@ func (r *Recorder) entries(chains *record.Chains) (entries [][]byte, taken []rec
 func (r *Recorder) done(taken []record.Decision) (left int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.chains, r.failure = r.following, ""
+	r.failure = ""
+	if r.chains == nil {
+		r.chains = r.following
+		r.wakeRecorded()
+	}
 	for i := range taken {
 		d := &taken[i]
 		switch waiting := r.waiting[d.Model]; {

@@ -230,6 +230,42 @@ func TestWhatCannotBeWrittenHoldsUpItsOwnModelAlone(t *testing.T) {
 	}
 }
 
+func TestModelsOfTheRecordAreLookedAtWhenItBegins(t *testing.T) {
+	store := &memory{}
+	before, _ := recorder(t, store)
+	before.Note(decided("gone", cleared, "R"))
+	if err := before.Write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, begin := range map[string]func() workqueue.TypedRateLimitingInterface[reconcile.Request]{
+		"when it is read": func() workqueue.TypedRateLimitingInterface[reconcile.Request] {
+			r, queue := recorder(t, store)
+			if err := r.Write(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return queue
+		},
+		"when somebody listens": func() workqueue.TypedRateLimitingInterface[reconcile.Request] {
+			r := NewRecorder(store, record.Verifier{}, clocktesting.NewFakeClock(start))
+			if err := r.Write(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
+			t.Cleanup(queue.ShutDown)
+			if err := r.Changes().Start(t.Context(), queue); err != nil {
+				t.Fatal(err)
+			}
+			return queue
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if queue := begin(); queue.Len() != 1 {
+				t.Errorf("%d are looked at, want the one that may be gone", queue.Len())
+			}
+		})
+	}
+}
+
 func TestTwoLeadersContinueEachOther(t *testing.T) {
 	store := &memory{}
 	one, _ := recorder(t, store)

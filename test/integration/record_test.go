@@ -77,14 +77,17 @@ var _ = Describe("The decision record", func() {
 		Eventually(w.recorded("llm")).WithContext(ctx).Should(HaveField("Verdict", v1alpha1.OutcomeCleared))
 		before, err := w.recorded("llm")(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		for _, end := range []func() error{func() error { return manager.Stop(ctx) }, manager.Kill} {
-			Expect(end()).To(Succeed())
-			DeferCleanup(needManager)
-			startManager(ctx)
-		}
+		w.clearedModel(ctx, "gone")
+		Expect(manager.Kill()).To(Succeed())
+		DeferCleanup(needManager)
+		startManager(ctx)
+		Expect(manager.Stop(ctx)).To(Succeed())
+		Expect(api.Delete(ctx, w.modelDeployment("gone", builder.ASL2))).To(Succeed())
+		startManager(ctx)
 		create(ctx, w.modelDeployment("new", builder.ASL2)) // whose clearance comes after all that the manager decides when it begins
 		Eventually(w.recorded("new"), "40s").WithContext(ctx).Should(HaveField("Verdict", v1alpha1.OutcomeCleared))
 		Expect(w.recorded("llm")(ctx)).To(Equal(before))
+		Eventually(w.recorded("gone")).WithContext(ctx).Should(HaveField("Verdict", record.OutcomeUndeclared))
 
 		Expect(api.Delete(ctx, w.denyEgress())).To(Succeed())
 		Eventually(w.recorded("llm")).WithContext(ctx).Should(SatisfyAll(
