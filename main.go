@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -38,6 +39,7 @@ type config struct {
 	namespace, serviceAccount                    string
 	recordDir, recordKey                         string
 	workloadKinds                                string
+	evidenceNamespace, evidenceRegistries        string
 	log                                          zap.Options
 }
 
@@ -66,6 +68,8 @@ func main() {
 	flag.StringVar(&c.recordDir, "record-dir", "/var/lib/interlock/record", "Folder of the decision record, on a volume that outlives the operator. No model is cleared while it cannot be written.")
 	flag.StringVar(&c.recordKey, "record-key", "/var/lib/interlock/record.key", "File with the key that signs the decision record's checkpoints; made if it does not exist.")
 	flag.StringVar(&c.workloadKinds, "workload-kinds", "", "File that says how further kinds of workload are stopped (docs/workloads.md); it wins over what is built in.")
+	flag.StringVar(&c.evidenceNamespace, "evidence-namespace", "interlock-evidence", "Namespace whose Attestations serve the models of all namespaces.")
+	flag.StringVar(&c.evidenceRegistries, "evidence-registries", "", "Registries, by HOST or HOST:PORT and with commas between, from which Attestations may have evidence fetched; none by default.")
 	c.log.BindFlags(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&c.log)))
@@ -109,7 +113,8 @@ func run(ctx context.Context, c config) error {
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount)}
 	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Key: c.recordKey}, verifier(install), clock.RealClock{})
-	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds); err != nil {
+	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Registries: strings.FieldsFunc(c.evidenceRegistries, func(r rune) bool { return r == ',' })}
+	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

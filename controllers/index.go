@@ -9,11 +9,12 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
+	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 )
 
-// AddIndexes adds the indexes that the controllers list by.
-func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+// AddIndexes adds the indexes that the controllers list by. The cluster is what identifies it in statements.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer, cluster string) error {
 	return errors.Join(
 		indexer.IndexField(ctx, &corev1.Pod{}, modeldeployment.PodsByModel, func(o client.Object) []string {
 			return []string{o.GetLabels()[v1alpha1.ModelLabel]}
@@ -27,5 +28,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		indexer.IndexField(ctx, &v1alpha1.CapabilityAssessment{}, assessment.BySuperseded, func(o client.Object) []string {
 			return o.(*v1alpha1.CapabilityAssessment).Spec.Supersedes
 		}),
+		indexer.IndexField(ctx, &v1alpha1.Attestation{}, attestation.BySubject, attestation.Subjects),
+		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, attestation.BySubject, attestation.SubjectsOf(cluster)),
 	)
 }

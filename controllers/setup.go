@@ -16,6 +16,7 @@ import (
 
 	admissionctrl "github.com/interlock-dev/interlock/controllers/admission"
 	"github.com/interlock-dev/interlock/controllers/assessment"
+	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/expiry"
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/metrics"
@@ -30,12 +31,26 @@ import (
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
+// Evidence says where evidence may lie.
+type Evidence struct {
+	// Namespace holds evidence for the models of all namespaces.
+	Namespace string
+	// Registries are the hosts from which evidence may be fetched.
+	Registries []string
+}
+
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
 // it leads, has put all policies into the API server.
-func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds) error {
-	if err := AddIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds, places Evidence) error {
+	cluster, err := attestation.ClusterID(ctx, mgr.GetAPIReader())
+	if err != nil {
+		return err
+	}
+	if err := AddIndexes(ctx, mgr.GetFieldIndexer(), cluster); err != nil {
 		return fmt.Errorf("add indexes: %w", err)
 	}
+	store := attestation.NewStore()
+	evidence := &attestation.Source{Client: mgr.GetClient(), Store: store, Namespace: places.Namespace, Cluster: cluster}
 	compiler, err := safeguard.NewCompiler()
 	if err != nil {
 		return err
@@ -57,7 +72,8 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Install: install, Clock: clock.RealClock{}, Events: events},
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Install: install, Clock: clock.RealClock{}, Events: events},
+		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: attestation.Registries{Allowed: places.Registries}, Clock: clock.RealClock{}},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
 		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},

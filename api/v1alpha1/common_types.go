@@ -78,6 +78,9 @@ const (
 	// decision record.
 	ConditionRecorded = "Recorded"
 
+	// ConditionSignersKnown says on a ScalingPolicy whether it trusts all signers that its Safeguards ask for.
+	ConditionSignersKnown = "SignersKnown"
+
 	// ReasonAccepted: the ScalingPolicy or Safeguard is valid and in use.
 	ReasonAccepted = "Accepted"
 	// ReasonInvalidExpression: a CEL expression of the Safeguard does not compile; the models that need it are held.
@@ -86,6 +89,10 @@ const (
 	ReasonInvalidResourceRule = "InvalidResourceRule"
 	// ReasonSafeguardNotFound: the ScalingPolicy names a Safeguard that does not exist.
 	ReasonSafeguardNotFound = "SafeguardNotFound"
+	// ReasonSignersUnknown: Safeguards ask for signers that the ScalingPolicy does not trust; what they would show is missing.
+	ReasonSignersUnknown = "SignersUnknown"
+	// ReasonInvalidTrust: a key or the trusted root of the ScalingPolicy cannot be used; it is nobody's.
+	ReasonInvalidTrust = "InvalidTrust"
 	// ReasonSafeguardNotReady: the ScalingPolicy names a Safeguard that was not accepted.
 	ReasonSafeguardNotReady = "SafeguardNotReady"
 

@@ -45,32 +45,74 @@ type SafeguardSpec struct {
 	// +optional
 	Resource *ResourceRule `json:"resource,omitempty"`
 
-	// evidence verifies by a signed in-toto statement. This version of Interlock says what statement is asked for and
-	// verifies none: such a safeguard is Unknown, and a model that needs it is held.
+	// evidence verifies by a signed in-toto statement in an Attestation.
 	// +optional
 	Evidence *EvidenceRule `json:"evidence,omitempty"`
 }
 
-// EvidenceRule says which statement shows a safeguard that no state of a cluster can show.
+// EvidenceRule says which signed statement shows a safeguard that no state of a cluster can show.
+// +kubebuilder:validation:XValidation:rule="!has(self.threshold) || self.threshold <= size(self.signers)",message="threshold must not be greater than the number of signers: nothing could meet it"
 type EvidenceRule struct {
-	// predicateType of the in-toto statement, a URI.
+	// predicateType of the in-toto statement, a URI. No other counts.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=300
 	PredicateType string `json:"predicateType,omitempty"`
 
-	// issuer says who makes the statement, such as "red team independent of the developers".
+	// issuer says for the reader who makes the statement, such as "red team independent of the developers".
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=200
 	Issuer string `json:"issuer,omitempty"`
 
-	// maxAgeDays is how old the statement may be, in days. Absent: as old as the model.
+	// signers that may sign it, by their names in trust.signers of the policy that asks for the safeguard. A name that the
+	// policy does not have is nobody.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`
+	Signers []string `json:"signers,omitempty"`
+
+	// threshold is how many of them must have signed the same statement, each with a key of its own. Default: 1.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	Threshold int32 `json:"threshold,omitempty"`
+
+	// maxAgeDays is how old the statement may be, in days of 24 hours. Absent: as old as the model.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3650
 	MaxAgeDays *int32 `json:"maxAgeDays,omitempty"`
+
+	// binding says what the statement must be about. Default: Model.
+	// +optional
+	// +kubebuilder:default=Model
+	Binding EvidenceBinding `json:"binding,omitempty"`
+
+	// condition is CEL that yields true when the statement shows the safeguard. The variable `predicate` is the predicate
+	// of the statement; there are no other variables. A condition that cannot be evaluated is not met. Absent: a statement
+	// that does not say of itself that something failed is enough.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Condition string `json:"condition,omitempty"`
 }
+
+// EvidenceBinding is what a statement must be about.
+// +kubebuilder:validation:Enum=Model;Environment
+type EvidenceBinding string
+
+const (
+	// BindModel: a subject of the statement has the digest of the model's weights.
+	BindModel EvidenceBinding = "Model"
+	// BindEnvironment: a subject of the statement is the namespace of the model in this cluster, or the whole cluster.
+	BindEnvironment EvidenceBinding = "Environment"
+)
 
 // PodRule is CEL over the pod.
 type PodRule struct {

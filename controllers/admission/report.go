@@ -47,6 +47,7 @@ func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard
 		p.Status.ObservedGeneration = p.Generation
 		p.Status.Digest = decision.Digest(p, safeguards)
 		meta.SetStatusCondition(&p.Status.Conditions, policyReady(p, exists, unusable))
+		signersKnown(p, safeguards)
 		if !apiequality.Semantic.DeepEqual(before.Status, p.Status) && patch(p, before) {
 			errs = append(errs, r.tell(ctx, before.Status.Digest, p))
 		}
@@ -99,7 +100,7 @@ func safeguardReady(sg *v1alpha1.Safeguard, err error) metav1.Condition {
 	switch {
 	case err == nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"
-	case sg.Spec.PodRule != nil:
+	case sg.Spec.PodRule != nil || sg.Spec.Evidence != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidExpression, err.Error()
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidResourceRule, err.Error()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers"
+	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/podrules"
@@ -58,7 +59,7 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 		}
 	}
 	b := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.ModelDeployment{})
-	if err := controllers.AddIndexes(t.Context(), indexes{b}); err != nil {
+	if err := controllers.AddIndexes(t.Context(), indexes{b}, "cluster"); err != nil {
 		t.Fatal(err)
 	}
 	compiler, err := safeguard.NewCompiler()
@@ -78,7 +79,8 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 	}
 	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workload.New(o.client, o.client, o.client.RESTMapper(), kinds), Board: board, Record: o.record,
 		Rules: podrules.NewRegister(o.clock), Compiler: compiler,
-		Install: install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
+		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(), Namespace: "evidence", Cluster: "cluster"},
+		Install:  install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
+	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -41,6 +42,14 @@ type gathered struct {
 	// compiled Safeguards by name, and for those that cannot be used, why.
 	compiled map[string]*safeguard.Compiled
 	unusable map[string]string
+	// evidence says what becomes of attestations.
+	evidence *attestation.Source
+	// attestations that may be about the model.
+	attestations []*v1alpha1.Attestation
+	// unfetched names the Safeguards that what lies in a registry might show, which has not been fetched yet.
+	unfetched map[string]bool
+	// dated is when the next statement that is dated in the future comes to count; zero, there is none.
+	dated time.Time
 	// podRules names the Safeguards that are pod rules.
 	podRules map[string]bool
 	// pending names those pod rules that the API server does not enforce yet, and when it will.
@@ -62,7 +71,7 @@ type enrolment struct {
 }
 
 func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.ModelDeployment) (*gathered, error) {
-	g := &gathered{model: md}
+	g := &gathered{model: md, evidence: r.Evidence, unfetched: map[string]bool{}}
 	safeguards := &v1alpha1.SafeguardList{}
 	if err := r.Client.List(ctx, safeguards); err != nil {
 		return nil, fmt.Errorf("list Safeguards: %w", err)
@@ -84,6 +93,9 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 		return nil, err
 	}
 	if err := r.surroundings(ctx, g); err != nil {
+		return nil, err
+	}
+	if g.attestations, err = r.attestations(ctx, g); err != nil {
 		return nil, err
 	}
 	return g, nil
@@ -197,36 +209,42 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 	for _, e := range g.enrolment {
 		in := decision.Input{
 			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, AdmittedPods: len(g.admitted())}
-		in.Findings = g.inspect(e.label, in)
+		in.Findings = g.inspect(e, in)
 		if e.label == v1alpha1.EnforceLabel {
 			g.awaitRules(in)
 		}
 		v := decision.Decide(in)
 		judgements = append(judgements, verdicts.Judgement{
-			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v, g.specs()), Verdict: v, Advice: g.advice(e.policyName, v)})
+			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v, g.specs(e.policy)), Verdict: v, Advice: g.advice(e.policyName, v)})
 	}
 	return judgements
 }
 
-// specs gives the digests of what the Safeguards that can be used ask.
-func (g *gathered) specs() map[string]string {
+// specs gives the digests of what the Safeguards that can be used ask, and of whom the policy believes that.
+func (g *gathered) specs(policy *v1alpha1.ScalingPolicy) map[string]string {
 	specs := make(map[string]string, len(g.compiled))
 	for name, compiled := range g.compiled {
 		specs[name] = compiled.SpecDigest
+		if compiled.Attestable() && policy != nil {
+			specs[name] += decision.TrustDigest(policy.Spec.Trust, compiled.Signers())
+		}
 	}
 	return specs
 }
 
-// inspect judges the pods by the Safeguards that a policy asks for.
-func (g *gathered) inspect(label string, in decision.Input) map[string]decision.Finding {
-	var usable []*safeguard.Compiled
+// inspect judges the pods, and the evidence, by the Safeguards that a policy asks for.
+func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.Finding {
+	var usable, attestable []*safeguard.Compiled
 	required, reported := decision.Required(in), decision.Reported(in)
 	for _, name := range required {
 		compiled, ok := g.compiled[name]
 		if ok && slices.Contains(reported, name) {
 			compiled = compiled.OnlyReported()
 		}
-		if ok {
+		switch {
+		case ok && compiled.Attestable():
+			attestable = append(attestable, compiled)
+		case ok:
 			usable = append(usable, compiled)
 		}
 	}
@@ -238,7 +256,8 @@ func (g *gathered) inspect(label string, in decision.Input) map[string]decision.
 				State: v1alpha1.SafeguardUnknown, Message: "the Safeguard cannot be used: " + why, Remedy: "have the Safeguard corrected"}
 		}
 	}
-	if label == v1alpha1.EnforceLabel {
+	g.attest(e, in.Now, attestable, inspection.Findings)
+	if e.label == v1alpha1.EnforceLabel {
 		g.inspection = inspection
 	}
 	return inspection.Findings

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/podrules"
 	recordctrl "github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
@@ -49,6 +50,8 @@ type Reconciler struct {
 	Compiler *safeguard.Compiler
 	// Workloads finds what owns pods, stops it and starts it again.
 	Workloads *workload.Workloads
+	// Evidence finds Attestations, and says what becomes of them.
+	Evidence *attestation.Source
 	// Install says which namespaces are never enrolled.
 	Install admission.Install
 	Clock   clock.PassiveClock
@@ -57,7 +60,7 @@ type Reconciler struct {
 	shortfalls shortfalls
 }
 
-// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments;attestations,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;patch;delete
@@ -82,7 +85,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	judgements := g.decide(now)
-	next := g.settled
+	if r.mustWait(req.NamespacedName, g, judgements) {
+		return ctrl.Result{RequeueAfter: catchUp}, nil
+	}
+	next := sooner(g.settled, g.dated)
 	for _, j := range judgements {
 		next = sooner(next, j.Verdict.Revisit)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
+	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/workload"
@@ -37,6 +38,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
+		Watches(&v1alpha1.Attestation{}, handler.EnqueueRequestsFromMapFunc(r.modelsAttested), specChanged).
+		WatchesRawSource(r.Evidence.Store.Arrivals(handler.EnqueueRequestsFromMapFunc(r.modelsAttested))).
 		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
 		WatchesRawSource(r.Record.Changes()).
 		WatchesRawSource(r.recall()).
@@ -99,6 +102,28 @@ func (r *Reconciler) modelsAssessed(ctx context.Context, o client.Object) []reco
 		for _, digest := range a.Spec.Digests {
 			all = append(all, r.models(ctx, client.MatchingFields{assessment.ByDigest: digest})...)
 		}
+	}
+	return all
+}
+
+// modelsAttested names the models that an Attestation is about by its own account; if that is not known, all that it may
+// be about.
+func (r *Reconciler) modelsAttested(ctx context.Context, o client.Object) []reconcile.Request {
+	a, ok := o.(*v1alpha1.Attestation)
+	if !ok {
+		return nil
+	}
+	var where []client.ListOption
+	if a.Namespace != r.Evidence.Namespace {
+		where = append(where, client.InNamespace(a.Namespace))
+	}
+	subjects, known := r.Evidence.Store.Speaks(a)
+	if !known {
+		return r.models(ctx, where...)
+	}
+	var all []reconcile.Request
+	for _, subject := range subjects {
+		all = append(all, r.models(ctx, append([]client.ListOption{client.MatchingFields{attestation.BySubject: subject}}, where...)...)...)
 	}
 	return all
 }

@@ -45,6 +45,8 @@ const (
 	SubjectSafeguard Subject = "safeguard"
 	// SubjectVerification is how one Safeguard is verified.
 	SubjectVerification Subject = "verification"
+	// SubjectTrust is whose signatures count as evidence.
+	SubjectTrust Subject = "trust"
 	// SubjectAssessment is a rule on when assessments count.
 	SubjectAssessment Subject = "assessment"
 	// SubjectShortfall is what is done about running pods.
@@ -88,6 +90,7 @@ func Diff(before, after Framework) []Change {
 	d.compareThresholds()
 	d.compareSafeguards()
 	d.compareVerification()
+	d.compareTrust()
 	d.compareShortfall()
 	d.compareLease()
 	d.compareAssessment()

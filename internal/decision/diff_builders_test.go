@@ -24,7 +24,7 @@ func compared() decision.Framework {
 		return s
 	}
 	return decision.Framework{Policy: rsp(), Safeguards: map[string]v1alpha1.SafeguardSpec{
-		"usage-policy":     {Title: "usage policy", Evidence: &v1alpha1.EvidenceRule{PredicateType: "urn:usage", Issuer: "policy team", MaxAgeDays: new(int32(180))}},
+		"usage-policy":     {Title: "usage policy", Evidence: &v1alpha1.EvidenceRule{PredicateType: "urn:usage", Issuer: "policy team", Signers: []string{"policy-team"}, MaxAgeDays: new(int32(180))}},
 		"image-pinned":     pods(`object.spec.containers.all(c, c.image.contains("@sha256:"))`, "has(object.spec.nodeName)"),
 		"classifier":       pods("object.spec.containers.exists(c, c.name == 'guard')"),
 		"egress-closed":    {Title: "egress", Resource: &v1alpha1.ResourceRule{Egress: &v1alpha1.EgressRule{AllowedCIDRs: []string{"10.0.0.0/8"}}}},

@@ -113,6 +113,9 @@ type method struct {
 	checks []string
 	// allows lists what the checks let through.
 	allows []string
+	// believes lists those who may sign evidence, and threshold is how many of them must.
+	believes  []string
+	threshold int32
 	// maxAgeDays of evidence; absent, any age.
 	maxAgeDays *int32
 }
@@ -134,8 +137,15 @@ func methodOf(f Framework, name string) method {
 		m.allows = slices.Sorted(slices.Values(spec.Resource.Egress.AllowedCIDRs))
 	}
 	if e := spec.Evidence; e != nil {
-		m.checks = append(m.checks, fmt.Sprintf("statement %s by %s", e.PredicateType, e.Issuer))
-		m.maxAgeDays = e.MaxAgeDays
+		about := ""
+		if e.Binding == v1alpha1.BindEnvironment {
+			about = " about the environment"
+		}
+		m.checks = append(m.checks, fmt.Sprintf("statement %s%s by %s", e.PredicateType, about, e.Issuer))
+		if e.Condition != "" {
+			m.checks = append(m.checks, "the statement meets "+oneSpaced(e.Condition))
+		}
+		m.believes, m.threshold, m.maxAgeDays = slices.Sorted(slices.Values(e.Signers)), max(e.Threshold, 1), e.MaxAgeDays
 	}
 	slices.Sort(m.checks)
 	m.checks = slices.Compact(m.checks)
@@ -147,7 +157,7 @@ func (m method) key() string {
 	if len(m.checks) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%q %q %s", m.checks, m.allows, limit{m.maxAgeDays, "days"})
+	return fmt.Sprintf("%q %q %q %d %s", m.checks, m.allows, m.believes, m.threshold, limit{m.maxAgeDays, "days"})
 }
 
 // compareVerification lists how Safeguards are verified otherwise than before. It matters where a Safeguard holds a model
@@ -195,6 +205,12 @@ func (d *difference) compareMethods(name string, before, after method, holding b
 	}
 	note(nil, without(after.allows, before.allows), shift{weaker: true}, "traffic there is allowed")
 	note(without(before.allows, after.allows), nil, shift{stronger: true}, "traffic there is no longer allowed")
+	note(nil, without(after.believes, before.believes), shift{weaker: true}, "what they sign counts")
+	note(without(before.believes, after.believes), nil, shift{stronger: true}, "what they sign no longer counts")
+	if before.threshold != after.threshold {
+		note([]string{fmt.Sprintf("%d signers", before.threshold)}, []string{fmt.Sprintf("%d signers", after.threshold)},
+			raised(before.threshold, after.threshold), "how many must have signed")
+	}
 	was, is := limit{before.maxAgeDays, "days"}, limit{after.maxAgeDays, "days"}
 	if was.value() != is.value() {
 		note([]string{was.String()}, []string{is.String()}, raised(-was.value(), -is.value()), "how old the statement may be")

@@ -288,6 +288,55 @@ func TestDiffOfRules(t *testing.T) {
 				"Strengthens verification usage-policy:  -> statement urn:usage by anybody | what passed may be refused",
 			},
 		},
+		"evidence by more signers": {
+			after: func(f *decision.Framework) {
+				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Signers = []string{"policy-team", "sales"} })
+			},
+			want: []string{
+				"Weakens verification usage-policy:  -> sales | what they sign counts",
+			},
+		},
+		"evidence by two": {
+			after: func(f *decision.Framework) {
+				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Threshold = 2 })
+			},
+			want: []string{
+				"Strengthens verification usage-policy: 1 signers -> 2 signers | how many must have signed",
+			},
+		},
+		"evidence about something else": {
+			after: func(f *decision.Framework) {
+				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Binding = v1alpha1.BindEnvironment })
+			},
+			want: []string{
+				"Weakens verification usage-policy: statement urn:usage by policy team ->  | what it refused may pass",
+				"Strengthens verification usage-policy:  -> statement urn:usage about the environment by policy team | what passed may be refused",
+			},
+		},
+		"evidence on a condition": {
+			after: func(f *decision.Framework) {
+				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Condition = "predicate.score > 0.9" })
+			},
+			want: []string{
+				"Strengthens verification usage-policy:  -> the statement meets predicate.score > 0.9 | what passed may be refused",
+			},
+		},
+		"a signer more": {
+			after: func(f *decision.Framework) {
+				f.Policy.Spec.Trust = &v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "policy-team", Keyless: &v1alpha1.KeylessIdentity{Issuer: "i", Identity: "j"}}}}
+			},
+			want: []string{
+				"Weakens trust policy-team: nobody -> j of i by root sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | when what it signs counts",
+			},
+		},
+		"a signer that no safeguard names": {
+			after: func(f *decision.Framework) {
+				f.Policy.Spec.Trust = &v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "sales", Keyless: &v1alpha1.KeylessIdentity{Issuer: "i", Identity: "j"}}}}
+			},
+			want: []string{
+				"Neutral trust sales: nobody -> j of i by root sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 | no safeguard that holds a model both before and after asks for it",
+			},
+		},
 		"a safeguard that does not exist any more": {
 			after: func(f *decision.Framework) {
 				delete(f.Safeguards, "classifier")

@@ -22,6 +22,25 @@ func SpecDigest(spec *v1alpha1.SafeguardSpec) string {
 	return digestOf(text)
 }
 
+// TrustDigest identifies whom a policy trusts under some names, and by which root.
+func TrustDigest(trust *v1alpha1.Trust, names []string) string {
+	if trust == nil {
+		return ""
+	}
+	var signers []v1alpha1.Signer
+	for i := range trust.Signers {
+		if slices.Contains(names, trust.Signers[i].Name) {
+			signers = append(signers, trust.Signers[i])
+		}
+	}
+	slices.SortFunc(signers, func(a, b v1alpha1.Signer) int { return cmp.Compare(a.Name, b.Name) })
+	text, err := json.Marshal(v1alpha1.Trust{Signers: signers, TrustedRoot: trust.TrustedRoot})
+	if err != nil {
+		return "" // it is made of what can be encoded
+	}
+	return digestOf(text)
+}
+
 func digestOf(content []byte) string {
 	sum := sha256.Sum256(content)
 	return "sha256:" + hex.EncodeToString(sum[:])
@@ -31,7 +50,8 @@ func digestOf(content []byte) string {
 // the rules on assessments; of each threshold its name and definition, and what it leads to unless it is ruled out; the
 // levels that are asked for on each axis, as far as they speak of the model's audience; the baseline, the lease, and the
 // steps on a shortfall; and the required Safeguards. A change that does not bear on the model leaves it, such as one of a
-// higher level, of another audience, or of sources and sign-offs. It is empty when there is no policy.
+// higher level, of another audience, or of sources and sign-offs. Where a Safeguard rests on evidence, specs holds whom the
+// policy trusts for it as well. It is empty when there is no policy.
 func DigestUsed(in Input, v Verdict, specs map[string]string) string {
 	if in.Policy == nil || in.Model == nil {
 		return ""

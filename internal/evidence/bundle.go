@@ -60,11 +60,11 @@ func newCertifier(spec *v1alpha1.Trust) (*certifier, error) {
 // proof that a log holds this envelope, and the time.
 func (t *Trust) certified(b *bundle.Bundle) ([]Signature, error) {
 	if t.certify == nil || !t.certify.keyless {
-		return nil, errors.New("the bundle is signed with a certificate, and no keyless signer is trusted")
+		return nil, fmt.Errorf("%w: it is signed with a certificate, and no keyless signer is trusted", ErrUntrusted)
 	}
 	result, err := t.certify.verifier.Verify(b, t.certify.policy)
 	if err != nil {
-		return nil, fmt.Errorf("the bundle: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}
 	if result.VerifiedIdentity == nil || len(result.VerifiedTimestamps) == 0 {
 		return nil, errors.New("the bundle: its identity or time was not verified")

@@ -221,11 +221,11 @@ func TestParseTrustRefusesKeysThatDoNotCount(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "red-team") || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("ParseTrust = %v; want it to name red-team and %q", err, tc.want)
 			}
-			if known, why := parsed.Knows("red-team"); !known || why == nil {
-				t.Errorf("Knows(red-team) = %v, %v; want it known to be broken", known, why)
+			if key, why := parsed.Key("red-team"); why == nil {
+				t.Errorf("Key(red-team) = %q; want it known to be broken", key)
 			}
-			if known, why := parsed.Knows("good"); !known || why != nil {
-				t.Errorf("Knows(good) = %v, %v; a broken signer must not break others", known, why)
+			if key, why := parsed.Key("good"); key == "" || why != nil {
+				t.Errorf("Key(good) = %q, %v; a broken signer must not break others", key, why)
 			}
 		})
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 )
 
+// ErrUntrusted says that a statement can be read, and that nobody who is trusted has signed it.
+var ErrUntrusted = errors.New("it bears no signature that counts")
+
 // signed verifies the signatures, and gives those by trusted keys, one a key.
 func (p *parsed) signed(trust *Trust) ([]Signature, error) {
 	if p.bundle == nil {
@@ -67,7 +70,7 @@ func (p *parsed) acceptedKeys(trust *Trust) ([]dsse.AcceptedKey, error) {
 			return accepted, nil
 		}
 	}
-	return nil, fmt.Errorf("none of the %d signatures is by a key that is trusted", len(p.envelope.Signatures))
+	return nil, fmt.Errorf("%w: none of its signatures is by a key that is trusted", ErrUntrusted)
 }
 
 // earliest gives the first of some times, in UTC.

@@ -170,14 +170,15 @@ func identityKey(identity v1alpha1.KeylessIdentity) string {
 	return fmt.Sprintf("identity %q %q", identity.Issuer, identity.Identity)
 }
 
-// Knows says whether there is a signer of this name; the error says why it cannot be used.
-func (t *Trust) Knows(name string) (bool, error) {
-	s, known := t.signers[name]
-	return known, s.broken
+// Key identifies the key or identity of a signer; empty, if there is no signer of this name. The error says why one that
+// there is cannot be used.
+func (t *Trust) Key(name string) (string, error) {
+	s := t.signers[name]
+	return s.key, s.broken
 }
 
-// Bore says which of the signers have made a signature, valid or not.
-func (t *Trust) Bore(signature Signature) []string {
+// Bearers names the signers whose a signature is, whether or not it counts.
+func (t *Trust) Bearers(signature Signature) []string {
 	var names []string
 	for name, s := range t.signers {
 		if s.broken == nil && s.key == signature.Key {

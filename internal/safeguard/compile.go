@@ -38,8 +38,8 @@ type Compiled struct {
 	Strength v1alpha1.Strength
 	// SpecDigest identifies what the Safeguard asks.
 	SpecDigest string
-	// unknown says why the method finds out nothing, if it does not.
-	unknown string
+	// evidence is the rule by which statements are judged; nil for methods that judge pods.
+	evidence *evidenceRule
 	// onlyReported says that what breaks it is not held for that.
 	onlyReported bool
 	// needsNoPod says that the method tells something where there is no pod yet.
@@ -57,7 +57,8 @@ func (c *Compiled) OnlyReported() *Compiled {
 
 // Compiler compiles Safeguards and keeps what it compiled, by identity and generation. It is safe for concurrent use.
 type Compiler struct {
-	env *cel.Env
+	// pods and predicates are the environments of expressions on these.
+	pods, predicates *cel.Env
 
 	mu   sync.Mutex
 	kept map[types.UID]compilation
@@ -71,9 +72,22 @@ type compilation struct {
 
 // NewCompiler returns a Compiler for the CEL that the API servers which Interlock supports all understand.
 func NewCompiler() (*Compiler, error) {
+	pods, err := newEnv("object")
+	if err != nil {
+		return nil, err
+	}
+	predicates, err := newEnv("predicate")
+	if err != nil {
+		return nil, err
+	}
+	return &Compiler{pods: pods, predicates: predicates, kept: map[types.UID]compilation{}}, nil
+}
+
+// newEnv gives an environment with one variable.
+func newEnv(variable string) (*cel.Env, error) {
 	set, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0),
-		EnvOptions:        []cel.EnvOption{cel.Variable("object", cel.DynType)},
+		EnvOptions:        []cel.EnvOption{cel.Variable(variable, cel.DynType)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
@@ -82,7 +96,7 @@ func NewCompiler() (*Compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
 	}
-	return &Compiler{env: env, kept: map[types.UID]compilation{}}, nil
+	return env, nil
 }
 
 // Compile makes a Safeguard ready for use. The error says in one line what is wrong with it and where. What has no
@@ -135,10 +149,11 @@ func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
 			return egress.Judge(pod, frozenLabels(pod), around.NetworkPolicies, rule)
 		}
 	case sg.Spec.Evidence != nil:
-		compiled.Strength = v1alpha1.StrengthAttested
-		compiled.unknown = fmt.Sprintf("needs a statement %s signed by %s, which this version of Interlock cannot verify",
-			sg.Spec.Evidence.PredicateType, sg.Spec.Evidence.Issuer)
-		compiled.judge = func(*corev1.Pod, Surroundings) []string { return nil }
+		rule, err := c.evidence(sg.Spec.Evidence)
+		if err != nil {
+			return nil, err
+		}
+		compiled.Strength, compiled.evidence = v1alpha1.StrengthAttested, rule
 	default:
 		return nil, fmt.Errorf("spec: no verification method that this version of Interlock knows")
 	}
@@ -167,7 +182,7 @@ type podValidation struct {
 func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundings) []string, error) {
 	validations := make([]podValidation, 0, len(rule.Validations))
 	for i, v := range rule.Validations {
-		program, err := c.program(v.Expression)
+		program, err := c.program(c.pods, v.Expression)
 		if err != nil {
 			return nil, fmt.Errorf("spec.podRule.validations[%d].expression: %w", i, err)
 		}
@@ -195,17 +210,17 @@ func typed(pod *corev1.Pod) *corev1.Pod {
 	return &shallow
 }
 
-func (c *Compiler) program(expression string) (cel.Program, error) {
-	ast, issues := c.env.Compile(expression)
+func (c *Compiler) program(env *cel.Env, expression string) (cel.Program, error) {
+	ast, issues := env.Compile(expression)
 	if issues.Err() != nil {
 		return nil, errors.New(decision.OneLine(issues.Err().Error(), maxError))
 	}
 	enclosed := strings.Repeat("(", roomAround) + "\n" + expression + "\n" + strings.Repeat(")", roomAround)
-	if _, issues := c.env.Parse(enclosed); issues.Err() != nil {
+	if _, issues := env.Parse(enclosed); issues.Err() != nil {
 		return nil, errors.New("is nested too deeply to be part of the policies that enforce it")
 	}
 	if out := ast.OutputType(); !out.IsExactType(cel.BoolType) && !out.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must yield a bool, but yields %s", out)
 	}
-	return c.env.Program(ast, cel.CostLimit(celconfig.PerCallLimit))
+	return env.Program(ast, cel.CostLimit(celconfig.PerCallLimit))
 }

@@ -93,10 +93,6 @@ func (i Inspection) counted(pods []*corev1.Pod) []*corev1.Pod {
 
 func (i Inspection) finding(sg *Compiled, model types.NamespacedName, pods []*corev1.Pod, around Surroundings) decision.Finding {
 	f := decision.Finding{State: v1alpha1.SafeguardSatisfied, Strength: sg.Strength, Message: "in place", Remedy: sg.Remedy}
-	if sg.unknown != "" {
-		f.State, f.Message = v1alpha1.SafeguardUnknown, sg.unknown
-		return f
-	}
 	if len(pods) == 0 {
 		if !sg.needsNoPod {
 			f.Message = "no pod yet; the API server refuses one that breaks it"

@@ -221,23 +221,6 @@ func TestSurroundingsAreJudgedWithoutPods(t *testing.T) {
 	}
 }
 
-// TestEvidenceThatCannotBeVerifiedIsUnknown, whether there are pods or not: nobody has looked at it.
-func TestEvidenceThatCannotBeVerifiedIsUnknown(t *testing.T) {
-	signed := mustCompile(t, &v1alpha1.Safeguard{ObjectMeta: metav1.ObjectMeta{Name: "red-team"}, Spec: v1alpha1.SafeguardSpec{Remedy: "have it tested",
-		Evidence: &v1alpha1.EvidenceRule{PredicateType: "https://example.com/red-team/v1", Issuer: "evaluators"}}})
-	for name, pods := range map[string][]*corev1.Pod{"no pod": nil, "a pod": {aPod("x")}, "a held pod": {held(aPod("x"))}} {
-		want := decision.Finding{State: v1alpha1.SafeguardUnknown, Strength: v1alpha1.StrengthAttested, Remedy: "have it tested",
-			Message: "needs a statement https://example.com/red-team/v1 signed by evaluators, which this version of Interlock cannot verify"}
-		got := Inspect(opus, []*Compiled{signed, judging("a")}, pods, Surroundings{}).Findings
-		if diff := cmp.Diff(want, got["red-team"]); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-		if got["a"].State != v1alpha1.SafeguardSatisfied {
-			t.Errorf("%s: another Safeguard is %+v", name, got["a"])
-		}
-	}
-}
-
 // TestPodLabelsThatCanChangeDoNotHoldAnything: a policy that selects by a label which can be edited away governs nothing.
 func TestPodLabelsThatCanChangeDoNotHoldAnything(t *testing.T) {
 	wall := mustCompile(t, walled("wall"))

@@ -166,3 +166,24 @@ func (b *SafeguardBuilder) Build() *v1alpha1.Safeguard { return b.safeguard.Deep
 const ImagesPinned = `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c, c.image.contains('@sha256:'))) &&
 object.spec.?ephemeralContainers.orValue([]).all(c, c.image.contains('@sha256:')) &&
 object.spec.?volumes.orValue([]).all(v, !has(v.image) || v.image.?reference.orValue('').contains('@sha256:'))`
+
+// Trust lets somebody sign evidence by a key.
+func (b *ScalingPolicyBuilder) Trust(signer, key string) *ScalingPolicyBuilder {
+	if b.policy.Spec.Trust == nil {
+		b.policy.Spec.Trust = &v1alpha1.Trust{}
+	}
+	b.policy.Spec.Trust.Signers = append(b.policy.Spec.Trust.Signers, v1alpha1.Signer{Name: signer, Key: key})
+	return b
+}
+
+// Evidence asks for a statement that one of some signers has signed.
+func (b *SafeguardBuilder) Evidence(predicateType string, signers ...string) *SafeguardBuilder {
+	b.safeguard.Spec.Evidence = &v1alpha1.EvidenceRule{PredicateType: predicateType, Issuer: "tests", Signers: signers}
+	return b
+}
+
+// EvidenceRule changes what is asked of the statement.
+func (b *SafeguardBuilder) EvidenceRule(change func(*v1alpha1.EvidenceRule)) *SafeguardBuilder {
+	change(b.safeguard.Spec.Evidence)
+	return b
+}

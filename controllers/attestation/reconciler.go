@@ -1,0 +1,193 @@
+package attestation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/evidence"
+)
+
+// FieldManager owns the status of Attestations.
+const FieldManager = "interlock-attestation"
+
+// Reconciler fetches what Attestations name, and reports on them.
+type Reconciler struct {
+	Client     client.Client
+	Store      *Store
+	Registries Registries
+	Clock      clock.PassiveClock
+}
+
+// +kubebuilder:rbac:groups=interlock.dev,resources=attestations;scalingpolicies,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=attestations/status,verbs=patch
+
+// SetupWithManager watches Attestations, and the policies that say whom to trust.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("attestation").
+		WithOptions(controller.Options{MaxConcurrentReconciles: 2, RateLimiter: retry.Limiter()}).
+		For(&v1alpha1.Attestation{}, specChanged).
+		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.all), specChanged).
+		Complete(r)
+}
+
+func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
+	list := &v1alpha1.AttestationList{}
+	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "List Attestations")
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return requests
+}
+
+// Reconcile fetches what one Attestation names, if it has to be, and reports on it.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	a := &v1alpha1.Attestation{}
+	if err := r.Client.Get(ctx, req.NamespacedName, a); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Store.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	fetchErr := r.fetch(ctx, a)
+	policies := &v1alpha1.ScalingPolicyList{}
+	if err := r.Client.List(ctx, policies, client.UnsafeDisableDeepCopy); err != nil {
+		return ctrl.Result{}, fmt.Errorf("list ScalingPolicies: %w", err)
+	}
+	if err := r.report(ctx, a, policies.Items); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, fetchErr
+}
+
+// fetch gets what lies in a registry, once. What cannot be had is tried again, and meanwhile says so.
+func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) error {
+	before := r.Store.download(a)
+	if a.Spec.OCI == "" || before.content != "" {
+		return nil
+	}
+	content, err := r.Registries.fetch(ctx, a.Spec.OCI)
+	if err = r.Store.put(a, content, err); err != nil && before.err != nil {
+		return err // nothing is new to those who wait for it
+	}
+	select {
+	case r.Store.arrivals <- event.GenericEvent{Object: a}:
+	case <-ctx.Done():
+	}
+	return err
+}
+
+func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Attestation, policies []v1alpha1.ScalingPolicy) error {
+	before := a.DeepCopy()
+	a.Status = r.status(a, policies)
+	if apiequality.Semantic.DeepEqual(before.Status, a.Status) {
+		return nil
+	}
+	return client.IgnoreNotFound(r.Client.Status().Patch(ctx, a, client.MergeFrom(before), client.FieldOwner(FieldManager)))
+}
+
+// The longest lists and texts that the API takes.
+const (
+	maxSigners       = 32
+	maxSubjects      = 16
+	maxSubject       = 200
+	maxMessage       = 1024
+	maxPredicateType = 300
+)
+
+// status says of a statement what every policy makes of it.
+func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.ScalingPolicy) v1alpha1.AttestationStatus {
+	status := v1alpha1.AttestationStatus{ObservedGeneration: a.Generation, Conditions: slices.Clone(a.Status.Conditions)}
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: a.Generation, Reason: v1alpha1.ReasonUntrusted}
+	var refused []string
+	for i := range max(len(policies), 1) {
+		trust, name := nobody, "(there is none)"
+		if i < len(policies) {
+			name = policies[i].Name
+			trust, _ = r.Store.Trust(&policies[i])
+		}
+		found := r.Store.Attested(a, trust)
+		switch {
+		case found.Statement != nil:
+			accepted, why := signers(trust, found.Statement)
+			for _, signer := range accepted {
+				status.Signers = append(status.Signers, name+"/"+signer)
+			}
+			refused = append(refused, why...)
+			describe(&status, found.Statement)
+		case errors.Is(found.Err, evidence.ErrUntrusted):
+			refused = append(refused, fmt.Sprintf("policy %s: %v", name, found.Err))
+		case found.Unfetched || found.Fetching:
+			ready.Reason, refused = v1alpha1.ReasonNotFetched, []string{fmt.Sprint(cmp.Or(found.Err, errFetching))}
+		default:
+			ready.Reason, refused = v1alpha1.ReasonMalformed, []string{found.Err.Error()}
+		}
+	}
+	ready.Message = strings.Join(slices.Compact(refused), "; ")
+	if len(status.Signers) > 0 {
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonVerified, "signed by "+strings.Join(status.Signers, ", ")
+		if status.Time.After(r.Clock.Now()) {
+			ready.Message += fmt.Sprintf("; it is dated %s and does not count before", status.Time.UTC().Format(time.RFC3339))
+		}
+	}
+	status.Signers = status.Signers[:min(len(status.Signers), maxSigners)]
+	ready.Message = decision.OneLine(ready.Message, maxMessage)
+	meta.SetStatusCondition(&status.Conditions, ready)
+	return status
+}
+
+var errFetching = errors.New("it is being fetched")
+
+// nobody is whom no policy trusts.
+var nobody, _ = evidence.ParseTrust(nil)
+
+// signers gives those whose signatures a statement bears and count, and why others do not.
+func signers(trust *evidence.Trust, s *evidence.Statement) (accepted, refused []string) {
+	for _, signature := range s.Signatures {
+		for _, signer := range trust.Bearers(signature) {
+			ok, why := trust.Accepts(signer, signature)
+			if ok {
+				accepted = append(accepted, signer)
+			} else if why != nil {
+				refused = append(refused, why.Error())
+			}
+		}
+	}
+	return accepted, refused
+}
+
+func describe(status *v1alpha1.AttestationStatus, s *evidence.Statement) {
+	status.PredicateType = decision.OneLine(s.PredicateType, maxPredicateType)
+	status.Time = &metav1.Time{Time: s.Time.Truncate(time.Second)}
+	status.Subjects = nil
+	for _, subject := range s.Subjects[:min(len(s.Subjects), maxSubjects)] {
+		status.Subjects = append(status.Subjects, decision.OneLine(subject, maxSubject))
+	}
+}

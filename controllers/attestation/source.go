@@ -1,0 +1,99 @@
+package attestation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/evidence"
+	"github.com/interlock-dev/interlock/internal/safeguard"
+)
+
+// BySubject is the index of Attestations and ModelDeployments by the digests of what the ones are about and the others are.
+const BySubject = "subject"
+
+// inRegistry is the value of the index for Attestations whose subjects cannot be told by looking at them.
+const inRegistry = "in a registry"
+
+// Source finds the evidence for a model.
+type Source struct {
+	Client client.Reader
+	Store  *Store
+	// Namespace holds evidence for the models of all namespaces.
+	Namespace string
+	// Cluster identifies the cluster in statements.
+	Cluster string
+}
+
+// ClusterID gives what identifies a cluster: the UID of its namespace kube-system, which lasts as long as the cluster.
+func ClusterID(ctx context.Context, live client.Reader) (string, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	if err := live.List(ctx, list, client.MatchingFields{"metadata.name": metav1.NamespaceSystem}); err != nil {
+		return "", fmt.Errorf("look up namespace %s: %w", metav1.NamespaceSystem, err)
+	}
+	if len(list.Items) != 1 || list.Items[0].UID == "" {
+		return "", fmt.Errorf("namespace %s, whose UID identifies the cluster, was not found", metav1.NamespaceSystem)
+	}
+	return string(list.Items[0].UID), nil
+}
+
+// Subjects is the index function of Attestations.
+func Subjects(o client.Object) []string {
+	a := o.(*v1alpha1.Attestation)
+	if a.Spec.OCI != "" {
+		return []string{inRegistry}
+	}
+	return evidence.Subjects([]byte(a.Spec.Content))
+}
+
+// SubjectsOf is the index function of ModelDeployments: the digests by which statements may be about a model.
+func SubjectsOf(cluster string) client.IndexerFunc {
+	return func(o client.Object) []string {
+		return append([]string{o.(*v1alpha1.ModelDeployment).Spec.Model.Digest}, environments(cluster, o.GetNamespace())...)
+	}
+}
+
+func environments(cluster, namespace string) []string {
+	return []string{evidence.EnvironmentSubject(cluster, namespace), evidence.EnvironmentSubject(cluster, "")}
+}
+
+// About gives the Attestations that are about a model by their own account, and those whose account is not known: in its
+// namespace and in the one for all.
+func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment) ([]*v1alpha1.Attestation, error) {
+	seen := map[types.UID]bool{}
+	var all []*v1alpha1.Attestation
+	for _, namespace := range slices.Compact([]string{md.Namespace, s.Namespace}) {
+		for _, subject := range append(SubjectsOf(s.Cluster)(md), inRegistry) {
+			list := &v1alpha1.AttestationList{}
+			if err := s.Client.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{BySubject: subject}, client.UnsafeDisableDeepCopy); err != nil {
+				return nil, fmt.Errorf("list Attestations: %w", err)
+			}
+			for i := range list.Items {
+				if a := &list.Items[i]; !seen[a.UID] {
+					seen[a.UID] = true
+					all = append(all, a)
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// Case gives what there is to judge a model by under a policy.
+func (s *Source) Case(now time.Time, md *v1alpha1.ModelDeployment, policy *v1alpha1.ScalingPolicy, about []*v1alpha1.Attestation) safeguard.Case {
+	trust, _ := s.Store.Trust(policy) // what is wrong with it is said where a signer is asked for, and on the policy
+	c := safeguard.Case{
+		Now: now, Policy: policy.Name, Trust: trust, Weights: md.Spec.Model.Digest, Environments: environments(s.Cluster, md.Namespace)}
+	for _, a := range about {
+		c.Attested = append(c.Attested, s.Store.Attested(a, trust))
+	}
+	return c
+}

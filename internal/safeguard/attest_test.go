@@ -1,0 +1,342 @@
+package safeguard
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/evidence"
+	"github.com/interlock-dev/interlock/internal/testing/signing"
+)
+
+const redTeamType = "https://interlock.dev/predicates/misuse-red-team/v1"
+
+var (
+	today      = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	weights    = "sha256:" + strings.Repeat("ab", 32)
+	otherModel = "sha256:" + strings.Repeat("cd", 32)
+	here       = evidence.EnvironmentSubject("cluster", "serving")
+	cluster    = evidence.EnvironmentSubject("cluster", "")
+	elsewhere  = evidence.EnvironmentSubject("cluster", "other")
+	keyA, keyB = signing.Fixed(1), signing.Fixed(2)
+	stranger   = signing.Fixed(3)
+)
+
+// days gives a statement that was made so many days ago and passed.
+func days(ago float64, subjects ...string) signing.Statement {
+	if len(subjects) == 0 {
+		subjects = []string{weights}
+	}
+	return signing.Review(redTeamType, today.Add(-time.Duration(ago*24*float64(time.Hour))), subjects...)
+}
+
+func failing(s signing.Statement) signing.Statement {
+	return s.With(map[string]any{"result": "Failed"})
+}
+
+// verified gives what becomes of contents, named a, b, c and so on, whoever their signers are.
+func verified(t *testing.T, trust *evidence.Trust, contents ...string) []Attested {
+	t.Helper()
+	var all []Attested
+	for i, content := range contents {
+		s, err := evidence.Verify([]byte(content), trust)
+		all = append(all, Attested{Name: "serving/" + string(rune('a'+i)), Statement: s, Err: err})
+	}
+	return all
+}
+
+func TestAttest(t *testing.T) {
+	revoked := func(r v1alpha1.Revocation) func(*v1alpha1.Trust) {
+		return func(spec *v1alpha1.Trust) { spec.Signers[0].Revoked = &r }
+	}
+	for name, tc := range map[string]struct {
+		rule     v1alpha1.EvidenceRule
+		trust    func(*v1alpha1.Trust)
+		contents []string
+		more     []Attested
+		want     string
+		until    time.Time
+		next     time.Time
+	}{
+		"signed by one who may": {
+			contents: []string{days(10).Sign(keyA)},
+			want:     "Satisfied: signed by a on 2026-05-22 (serving/a)",
+		},
+		"nothing": {
+			want: "Missing: no statement " + redTeamType + " about the model, " + weights + " by 1 of a, b",
+		},
+		"until it is too old": {
+			rule: v1alpha1.EvidenceRule{MaxAgeDays: new(int32(30))}, contents: []string{days(10).Sign(keyA)},
+			want: "Satisfied: signed by a", until: today.AddDate(0, 0, 20),
+		},
+		"too old to the second": {
+			rule: v1alpha1.EvidenceRule{MaxAgeDays: new(int32(30))}, contents: []string{days(30).Sign(keyA)},
+			want: "Expired: ended at 2026-06-01T12:00:00Z, 30 days after it was made", until: today,
+		},
+		"dated in the future": {
+			contents: []string{days(-1).Sign(keyA)},
+			want:     "Missing: no statement", next: today.AddDate(0, 0, 1),
+		},
+		"of another predicate type": {
+			contents: []string{signing.Review("https://interlock.dev/predicates/bug-bounty/v1", today, weights).Sign(keyA)},
+			want:     "Missing: no statement",
+		},
+		"of a type that begins alike": {
+			contents: []string{signing.Review(redTeamType+"1", today, weights).Sign(keyA)},
+			want:     "Missing: no statement",
+		},
+		"about another model":   {contents: []string{days(1, otherModel).Sign(keyA)}, want: "Missing: no statement"},
+		"about the environment": {contents: []string{days(1, here).Sign(keyA)}, want: "Missing: no statement"},
+		"about several things":  {contents: []string{days(1, otherModel, weights).Sign(keyA)}, want: "Satisfied"},
+		"by a stranger":         {contents: []string{days(1).Sign(stranger)}, want: "Missing: no statement"},
+		"by a trusted one who may not sign this": {
+			rule: v1alpha1.EvidenceRule{Signers: []string{"b"}}, contents: []string{days(1).Sign(keyA)}, want: "Missing: no statement",
+		},
+		"about this namespace": {
+			rule: v1alpha1.EvidenceRule{Binding: "Environment"}, contents: []string{days(1, here).Sign(keyA)}, want: "Satisfied",
+		},
+		"about the cluster": {
+			rule: v1alpha1.EvidenceRule{Binding: "Environment"}, contents: []string{days(1, cluster).Sign(keyA)}, want: "Satisfied",
+		},
+		"about another namespace": {
+			rule: v1alpha1.EvidenceRule{Binding: "Environment"}, contents: []string{days(1, elsewhere).Sign(keyA)}, want: "Missing: no statement " + redTeamType + " about this namespace, " + here,
+		},
+		"about the model alone, bound to the environment": {
+			rule: v1alpha1.EvidenceRule{Binding: "Environment"}, contents: []string{days(1).Sign(keyA)}, want: "Missing: no statement",
+		},
+
+		"two of two": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(1).Sign(keyA, keyB)}, want: "Satisfied: signed by a, b",
+		},
+		"one of two": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(1).Sign(keyA)}, want: "Missing: no statement " + redTeamType + " about the model, " + weights + " by 2 of a, b: serving/a is signed by a only",
+		},
+		"one of two, twice": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(1).Sign(keyA, keyA), days(1).Sign(keyA)}, want: "Missing: no statement",
+		},
+		"one and a stranger": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(1).Sign(keyA, stranger)}, want: "Missing: no statement",
+		},
+		"one key under two names": {
+			rule:     v1alpha1.EvidenceRule{Threshold: 2},
+			trust:    func(spec *v1alpha1.Trust) { spec.Signers[1].Key = "\n" + spec.Signers[0].Key },
+			contents: []string{days(1).Sign(keyA, keyA)}, want: "Missing: needs 2 signers, and a, b have 1 keys between them",
+		},
+		"two who signed the same in two envelopes": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(1).Sign(keyA), days(1).Sign(keyB)}, want: "Satisfied: signed by a, b",
+		},
+		"two who signed different things": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(1).Sign(keyA), days(2).Sign(keyB)}, want: "Missing: no statement",
+		},
+
+		"a newer one failed": {
+			contents: []string{days(10).Sign(keyA), failing(days(5)).Sign(keyA)},
+			want:     "Missing: failed on 2026-05-27 by the word of a (serving/b): result is Failed",
+		},
+		"a newer one failed, listed first": {
+			contents: []string{failing(days(5)).Sign(keyA), days(10).Sign(keyA)}, want: "Missing: failed on 2026-05-27",
+		},
+		"one as new failed": {contents: []string{days(5).Sign(keyA), failing(days(5)).Sign(keyB)}, want: "Missing: failed on"},
+		"an older one failed": {
+			contents: []string{days(5).Sign(keyA), failing(days(10)).Sign(keyA)}, want: "Satisfied: signed by a on 2026-05-27",
+		},
+		"one of two says that it failed": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(10).Sign(keyA, keyB), failing(days(5)).Sign(keyB)}, want: "Missing: failed on",
+		},
+		"a stranger says that it failed": {contents: []string{days(10).Sign(keyA), failing(days(5)).Sign(stranger)}, want: "Satisfied"},
+		"one dated in the future failed": {contents: []string{days(1).Sign(keyA), failing(days(-5)).Sign(keyA)}, want: "Missing: failed on 2026-06-06"},
+		"one about another model failed": {contents: []string{days(10).Sign(keyA), failing(days(5, otherModel)).Sign(keyA)}, want: "Satisfied"},
+		"the newer of two passes": {
+			rule:     v1alpha1.EvidenceRule{MaxAgeDays: new(int32(30))},
+			contents: []string{days(29).Sign(keyA), days(2).Sign(keyA)}, want: "Satisfied: signed by a on 2026-05-30", until: today.AddDate(0, 0, 28),
+		},
+
+		"meets the condition": {
+			rule:     v1alpha1.EvidenceRule{Condition: "predicate.score >= 0.9 && predicate.attacks > 100"},
+			contents: []string{days(1).With(map[string]any{"score": 0.95, "attacks": 101}).Sign(keyA)}, want: "Satisfied",
+		},
+		"a whole number for another": {
+			rule:     v1alpha1.EvidenceRule{Condition: "predicate.score >= 0.9"},
+			contents: []string{days(1).With(map[string]any{"score": 1}).Sign(keyA)}, want: "Satisfied",
+		},
+		"falls short of the condition": {
+			rule:     v1alpha1.EvidenceRule{Condition: "predicate.score >= 0.9"},
+			contents: []string{days(1).With(map[string]any{"score": 0.5}).Sign(keyA)}, want: "Missing: failed on 2026-05-31 by the word of a (serving/a): it does not meet the condition predicate.score >= 0.9",
+		},
+		"the condition cannot be evaluated": {
+			rule:     v1alpha1.EvidenceRule{Condition: "predicate.score >= 0.9"},
+			contents: []string{days(1).Sign(keyA)}, want: "Missing: failed on 2026-05-31 by the word of a (serving/a): the condition cannot be evaluated: no such key: score",
+		},
+		"the condition costs too much": {
+			rule:     v1alpha1.EvidenceRule{Condition: "predicate.x.all(a, predicate.x.all(b, predicate.x.all(c, a + b + c > 0)))"},
+			contents: []string{days(1).With(map[string]any{"x": make([]int, 1000)}).With(map[string]any{"x": ones(1000)}).Sign(keyA)},
+			want:     "Missing: failed on 2026-05-31 by the word of a (serving/a): the condition cannot be evaluated: operation cancelled: actual cost limit exceeded",
+		},
+		"newer, short of the condition": {
+			rule:     v1alpha1.EvidenceRule{Condition: "predicate.score >= 0.9"},
+			contents: []string{days(9).With(map[string]any{"score": 0.95}).Sign(keyA), days(1).With(map[string]any{"score": 0.8}).Sign(keyA)},
+			want:     "Missing: failed on 2026-05-31",
+		},
+
+		"a policy that trusts nobody": {
+			trust: func(spec *v1alpha1.Trust) { *spec = v1alpha1.Trust{} }, contents: []string{days(1).Sign(keyA)},
+			want: "Missing: policy p trusts no signer a, b to sign statements " + redTeamType,
+		},
+		"a policy that trusts one of two": {
+			rule:  v1alpha1.EvidenceRule{Threshold: 2},
+			trust: func(spec *v1alpha1.Trust) { spec.Signers = spec.Signers[:1] }, contents: []string{days(1).Sign(keyA, keyB)},
+			want: "Missing: policy p trusts no signer b",
+		},
+		"a key that cannot be read": {
+			trust: func(spec *v1alpha1.Trust) { spec.Signers[0].Key, spec.Signers[1].Key = "x", "y" }, contents: []string{days(1).Sign(keyA)},
+			want: "Missing: policy p trusts no signer a (key: is not PEM",
+		},
+		"compromised": {
+			trust: revoked(v1alpha1.Revocation{Reason: "Compromised"}), contents: []string{days(300).Sign(keyA)},
+			want: "Missing: no statement " + redTeamType + " about the model, " + weights + " by 1 of a, b: serving/a: a is revoked: Compromised",
+		},
+		"retired before it signed": {
+			trust: revoked(v1alpha1.Revocation{Reason: "Retired", At: &metav1.Time{Time: today.AddDate(0, 0, -2)}}), contents: []string{days(1).Sign(keyA)},
+			want: "Missing: no statement",
+		},
+		"retired after it signed": {
+			trust: revoked(v1alpha1.Revocation{Reason: "Retired", At: &metav1.Time{Time: today.AddDate(0, 0, -2)}}), contents: []string{days(3).Sign(keyA)},
+			want: "Satisfied",
+		},
+		"another one signed what a compromised one did": {
+			trust: revoked(v1alpha1.Revocation{Reason: "Compromised"}), contents: []string{days(3).Sign(keyA, keyB)}, want: "Satisfied: signed by b",
+		},
+
+		"one that is being fetched": {
+			contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Fetching: true}}, want: "Unknown: serving/z is being fetched",
+		},
+		"one that could not be fetched": {
+			contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Unfetched: true, Err: errors.New("refused")}}, want: "Satisfied",
+		},
+		"the only one could not be fetched": {
+			more: []Attested{{Name: "serving/z", Unfetched: true, Err: errors.New("refused")}},
+			want: "Unknown: no statement " + redTeamType + " about the model, " + weights + " by 1 of a, b: serving/z: refused",
+		},
+		"one that broke the verifier": {
+			contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Err: fmt.Errorf("x: %w", &evidence.Panic{})}}, want: "Unknown: serving/z: the verifier itself failed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := &v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "a", Key: keyA.PEM}, {Name: "b", Key: keyB.PEM}}}
+			if tc.trust != nil {
+				tc.trust(spec)
+			}
+			trust, _ := evidence.ParseTrust(spec)
+			rule := tc.rule
+			rule.PredicateType, rule.Issuer = redTeamType, "the red team"
+			if rule.Signers == nil {
+				rule.Signers = []string{"a", "b"}
+			}
+			got := mustCompile(t, attested(rule)).Attest(Case{
+				Now: today, Policy: "p", Trust: trust, Weights: weights, Environments: []string{here, cluster},
+				Attested: append(verified(t, trust, tc.contents...), tc.more...),
+			})
+			if said := string(got.State) + ": " + got.Message; !strings.HasPrefix(said, tc.want) || !got.ValidUntil.Equal(tc.until) || !got.Next.Equal(tc.next) {
+				t.Errorf("found %q until %s, next %s;\nwant  %q until %s, next %s", said, got.ValidUntil, got.Next, tc.want, tc.until, tc.next)
+			}
+			if got.Strength != v1alpha1.StrengthAttested || got.Remedy == "" {
+				t.Errorf("strength %s, remedy %q", got.Strength, got.Remedy)
+			}
+			checkLine(t, "the message", got.Message, maxAttested)
+		})
+	}
+}
+
+func attested(rule v1alpha1.EvidenceRule) *v1alpha1.Safeguard {
+	return &v1alpha1.Safeguard{ObjectMeta: metav1.ObjectMeta{Name: "red-team"}, Spec: v1alpha1.SafeguardSpec{Remedy: "have it tested", Evidence: &rule}}
+}
+
+func ones(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = 1
+	}
+	return all
+}
+
+func TestEvidenceRulesThatNothingMeetsDoNotCompile(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rule v1alpha1.EvidenceRule
+		want string
+	}{
+		"nobody":                        {v1alpha1.EvidenceRule{}, "spec.evidence.signers"},
+		"more than there are":           {v1alpha1.EvidenceRule{Signers: []string{"a"}, Threshold: 2}, "asks for 2 signers of 1"},
+		"more than there are by name":   {v1alpha1.EvidenceRule{Signers: []string{"a", "a"}, Threshold: 2}, "asks for 2 signers of 1"},
+		"a condition on the pod":        {v1alpha1.EvidenceRule{Signers: []string{"a"}, Condition: "object.x"}, "spec.evidence.condition: "},
+		"a condition that is no bool":   {v1alpha1.EvidenceRule{Signers: []string{"a"}, Condition: "'x'"}, "must yield a bool"},
+		"a condition with a bad regexp": {v1alpha1.EvidenceRule{Signers: []string{"a"}, Condition: "predicate.x.matches('(')"}, "spec.evidence.condition: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := newCompiler(t).Compile(attested(tc.rule)); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("Compile = %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+// A judge that panics has found out nothing, and the others go on.
+func TestAttestThatPanicsIsUnknown(t *testing.T) {
+	compiled := mustCompile(t, attested(v1alpha1.EvidenceRule{PredicateType: redTeamType, Signers: []string{"a"}}))
+	compiled.evidence.condition = func(map[string]any) string { panic("broken") }
+	trust, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "a", Key: keyA.PEM}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := Case{Now: today, Trust: trust, Weights: weights, Environments: []string{here}, Attested: verified(t, trust, days(1).Sign(keyA))}
+	if got := compiled.Attest(in); got.State != v1alpha1.SafeguardUnknown || !strings.Contains(got.Message, "the check itself failed: broken") {
+		t.Errorf("found %+v", got)
+	}
+	in.Trust = nil
+	if got := compiled.Attest(in); got.State != v1alpha1.SafeguardUnknown {
+		t.Errorf("found %+v", got)
+	}
+}
+
+// More evidence that something failed never helps, and less evidence that it passed never helps.
+func TestAttestIsMonotonic(t *testing.T) {
+	trust, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "a", Key: keyA.PEM}, {Name: "b", Key: keyB.PEM}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled := mustCompile(t, attested(v1alpha1.EvidenceRule{PredicateType: redTeamType, Signers: []string{"a", "b"}, Threshold: 2, MaxAgeDays: new(int32(20))}))
+	var contents []string
+	for _, ago := range []float64{-1, 1, 5, 10, 25} {
+		contents = append(contents, days(ago).Sign(keyA), days(ago).Sign(keyB), failing(days(ago)).Sign(keyA))
+	}
+	all := verified(t, trust, contents...)
+	satisfied := func(set int) bool {
+		in := Case{Now: today, Trust: trust, Weights: weights, Environments: []string{here}}
+		for i := range all {
+			if set&(1<<i) != 0 {
+				in.Attested = append(in.Attested, all[i])
+			}
+		}
+		f := compiled.Attest(in)
+		return f.State == v1alpha1.SafeguardSatisfied
+	}
+	results := make([]bool, 1<<len(all))
+	for set := range results {
+		results[set] = satisfied(set)
+	}
+	for set, ok := range results {
+		for i := range all {
+			bit := 1 << i
+			if set&bit == 0 && all[i].Statement.Failed != "" && !ok && results[set|bit] {
+				t.Fatalf("%b is not satisfied, and is with %s, which failed", set, all[i].Name)
+			}
+			if set&bit != 0 && all[i].Statement.Failed == "" && !ok && results[set&^bit] {
+				t.Fatalf("%b is not satisfied, and is without %s, which passed", set, all[i].Name)
+			}
+		}
+	}
+}

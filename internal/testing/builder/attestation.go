@@ -1,0 +1,17 @@
+package builder
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// Attestation makes an Attestation of an envelope or bundle.
+func Attestation(namespace, name, content string) *v1alpha1.Attestation {
+	return &v1alpha1.Attestation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.AttestationSpec{Content: content}}
+}
+
+// AttestationIn makes an Attestation of what lies in a registry.
+func AttestationIn(namespace, name, reference string) *v1alpha1.Attestation {
+	return &v1alpha1.Attestation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.AttestationSpec{OCI: reference}}
+}
