@@ -182,6 +182,11 @@ func TestVerifyFindsARollbackAndAnotherHistory(t *testing.T) {
 	rewritten.signer, rewritten.public = w.signer, w.public
 	rewritten.write(60, v1alpha1.OutcomeCleared)
 	other.write(1, v1alpha1.OutcomeHeld)
+	forged := newWriter(t) // whoever does not can only put an old checkpoint on it
+	forged.write(40, v1alpha1.OutcomeCleared)
+	if err := os.WriteFile(filepath.Join(forged.dir, "checkpoint"), later, 0o600); err != nil {
+		t.Fatal(err)
+	}
 
 	for name, tc := range map[string]struct {
 		dir, public string
@@ -193,6 +198,7 @@ func TestVerifyFindsARollbackAndAnotherHistory(t *testing.T) {
 		"rolled back":                   {short, w.public, later, "rolled back"},
 		"rewritten":                     {rewritten.dir, w.public, later, "its first 40 entries were others"},
 		"rewritten, and nothing kept":   {rewritten.dir, w.public, nil, ""},
+		"under a checkpoint of others":  {forged.dir, w.public, nil, "not those that the checkpoint covers"},
 		"the key of another":            {w.dir, other.public, nil, "is not signed by"},
 		"an older checkpoint of others": {w.dir, w.public, other.checkpoint(), "older checkpoint is not signed by"},
 		"no key":                        {w.dir, "k", nil, "read the public key"},

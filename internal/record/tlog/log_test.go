@@ -123,6 +123,19 @@ func TestAppendSaysWhyItCannotWriteAndGoesOnAfterwards(t *testing.T) {
 		"its state is away": func(t *testing.T, dir string) func() {
 			return rename(t, filepath.Join(dir, ".state"), filepath.Join(dir, ".away"))
 		},
+		"its lock cannot be opened": func(t *testing.T, dir string) func() {
+			lock := filepath.Join(dir, ".state", "treeState.lock")
+			restore := rename(t, lock, lock+".away")
+			if err := os.Mkdir(lock, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				if err := os.Remove(lock); err != nil {
+					t.Fatal(err)
+				}
+				restore()
+			}
+		},
 		"a file stands where the folder was": func(t *testing.T, dir string) func() {
 			restore := rename(t, dir, dir+".away")
 			if err := os.WriteFile(dir, nil, 0o600); err != nil {
