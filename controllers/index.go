@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/approval"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
@@ -30,5 +31,9 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, cluster string
 		}),
 		indexer.IndexField(ctx, &v1alpha1.Attestation{}, attestation.BySubject, attestation.Subjects),
 		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, attestation.BySubject, attestation.SubjectsOf(cluster)),
+		indexer.IndexField(ctx, &v1alpha1.Approval{}, approval.BySubject, func(o client.Object) []string {
+			subject := o.(*v1alpha1.Approval).Spec.Subject
+			return []string{approval.Subject(subject.Kind, subject.Name)}
+		}),
 	)
 }

@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	admissionctrl "github.com/interlock-dev/interlock/controllers/admission"
+	"github.com/interlock-dev/interlock/controllers/approval"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/expiry"
@@ -56,7 +57,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		return err
 	}
 	board, rules := verdicts.NewBoard(), podrules.NewRegister(clock.RealClock{})
-	if err := metrics.Models(board.Count); err != nil {
+	if err := errors.Join(metrics.Models(board.Count), metrics.Waivers(board.CountWaived)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	soon := &expiry.Counter{Client: mgr.GetClient(), Clock: clock.RealClock{}, Leading: mgr.Elected()}
@@ -75,6 +76,8 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Install: install, Clock: clock.RealClock{}, Events: events},
 		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: attestation.Registries{Allowed: places.Registries}, Clock: clock.RealClock{}},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
+		&approval.Reconciler{Client: mgr.GetClient()},
+		&approval.Waivers{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},
 		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: events},

@@ -184,6 +184,11 @@ type CapabilityAssessmentStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	SupersededBy string `json:"supersededBy,omitempty"`
+
+	// digest of the assessment, which approvals name.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest,omitempty"`
 }
 
 // CapabilityAssessment is what evaluations found for one model: each threshold reached, not reached, or not ruled out.
@@ -196,6 +201,7 @@ type CapabilityAssessmentStatus struct {
 // +kubebuilder:printcolumn:name="Assessed",type=string,JSONPath=`.spec.assessedAt`
 // +kubebuilder:printcolumn:name="Superseded",type=string,JSONPath=`.status.supersededBy`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.status.digest`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.spec == oldSelf.spec",message="an assessment is never edited: file a new one that names this one in supersedes"

@@ -31,6 +31,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&SafetyRoadmap{}, &SafetyRoadmapList{},
 		&ModelDeployment{}, &ModelDeploymentList{},
 		&Attestation{}, &AttestationList{},
+		&Approval{}, &ApprovalList{},
+		&Waiver{}, &WaiverList{},
 		&ClearanceLedger{}, &ClearanceLedgerList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

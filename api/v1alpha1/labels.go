@@ -24,6 +24,18 @@ const (
 	ClearanceGate = "interlock.dev/clearance"
 	// EnrollVerb is the RBAC verb on a ScalingPolicy that lets somebody put a namespace under it, or take it out.
 	EnrollVerb = "enroll"
+	// ApproveVerb is the RBAC verb on approvals, named by role, that lets somebody approve in that role. Only a right that
+	// is granted for the whole cluster counts: in a namespace its owner may grant what he likes.
+	ApproveVerb = "approve"
+)
+
+// Annotations of a CapabilityAssessment, ModelDeployment, ScalingPolicy or Safeguard, which the API server writes: whoever
+// wrote something cannot approve it.
+const (
+	// CreatedByAnnotation names the user who created the object.
+	CreatedByAnnotation = "interlock.dev/created-by"
+	// EditedByAnnotation names the user who last changed its spec.
+	EditedByAnnotation = "interlock.dev/edited-by"
 )
 
 // PolicyLabels are the labels of a Namespace that name a ScalingPolicy.

@@ -74,7 +74,7 @@ const (
 )
 
 // SafeguardState is what was found of one safeguard for one model.
-// +kubebuilder:validation:Enum=Satisfied;Missing;Expired;Unknown
+// +kubebuilder:validation:Enum=Satisfied;Missing;Expired;Unknown;Waived
 type SafeguardState string
 
 const (
@@ -86,6 +86,20 @@ const (
 	SafeguardExpired SafeguardState = "Expired"
 	// SafeguardUnknown: it could not be found out. Not knowing is not clearance.
 	SafeguardUnknown SafeguardState = "Unknown"
+	// SafeguardWaived: a Waiver excuses the model from it for a time, whether it is in place or not. The API server does
+	// not enforce it meanwhile.
+	SafeguardWaived SafeguardState = "Waived"
+)
+
+// ConditionWaived is True while a Waiver excuses the model from a safeguard.
+const ConditionWaived = "Waived"
+
+// Reasons of the Waived condition of a ModelDeployment.
+const (
+	// ReasonSafeguardsWaived: at least one safeguard is waived.
+	ReasonSafeguardsWaived = "SafeguardsWaived"
+	// ReasonNothingWaived: none is.
+	ReasonNothingWaived = "NothingWaived"
 )
 
 // Reasons of the Ready condition of a ModelDeployment.
@@ -98,6 +112,8 @@ const (
 	ReasonSafeguardsUnspecified = "SafeguardsUnspecified"
 	// ReasonNotAssessed: the policy holds models of which an assessment does not rule a threshold out.
 	ReasonNotAssessed = "NotAssessed"
+	// ReasonNotApproved: a sign-off is missing without which the policy holds the model.
+	ReasonNotApproved = "NotApproved"
 	// ReasonPolicyNotFound: the namespace names a ScalingPolicy that does not exist.
 	ReasonPolicyNotFound = "PolicyNotFound"
 	// ReasonLevelUnknown: assessedLevel is not a level of the policy.
@@ -150,15 +166,86 @@ type SafeguardResult struct {
 	// validUntil is when what was found ends by itself; absent, it does not.
 	// +optional
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`
+
+	// waiver is the name of the Waiver that excuses the model from it, and ends the soonest of those that do.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Waiver string `json:"waiver,omitempty"`
+}
+
+// SignOffResult is what the decision says of the approval of one thing in one role.
+type SignOffResult struct {
+	// kind of what is to be approved.
+	// +required
+	Kind SubjectKind `json:"kind,omitempty"`
+
+	// name of what is to be approved.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// role in which it is to be approved.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Role string `json:"role,omitempty"`
+
+	// digest of what is to be approved.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	Digest string `json:"digest,omitempty"`
+
+	// people is how many must approve.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	People int32 `json:"people,omitempty"`
+
+	// approvers are those whose approval counts.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=1024
+	Approvers []string `json:"approvers,omitempty"`
+
+	// message says which approvals do not count, and why.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// remedy is the command by which somebody in the role approves; empty when enough have.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// WaiverResult is what the decision says of one Waiver of the model.
+type WaiverResult struct {
+	// name of the Waiver.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// state of the Waiver.
+	// +required
+	State WaiverState `json:"state,omitempty"`
+
+	// message says why, in one line.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
 }
 
 // ThresholdState is what all assessments together say of one threshold.
-// +kubebuilder:validation:Enum=RuledOut;Reached;Inconclusive;Saturated;Stale;Unassessed
+// +kubebuilder:validation:Enum=RuledOut;Reached;Inconclusive;Saturated;Stale;Unapproved;Unassessed
 type ThresholdState string
 
 const (
 	// ThresholdStale: only assessments that are too old rule it out.
 	ThresholdStale ThresholdState = "Stale"
+	// ThresholdUnapproved: only assessments that lack a sign-off rule it out.
+	ThresholdUnapproved ThresholdState = "Unapproved"
 	// ThresholdUnassessed: no assessment speaks of it.
 	ThresholdUnassessed ThresholdState = "Unassessed"
 )
@@ -316,7 +403,7 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions hold Ready, True when the model is cleared.
+	// conditions hold Ready, True when the model is cleared, and Waived, True while a safeguard of it is waived.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -366,7 +453,7 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	Thresholds []ThresholdResult `json:"thresholds,omitempty"`
 
-	// safeguardsMet counts the safeguards met and required, of those that hold the model, as "3/5".
+	// safeguardsMet counts the safeguards met and required, of those that hold the model, as "3/5" or "3/5, 1 waived".
 	// +optional
 	// +kubebuilder:validation:MaxLength=20
 	SafeguardsMet string `json:"safeguardsMet,omitempty"`
@@ -381,6 +468,29 @@ type ModelDeploymentStatus struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=256
 	Safeguards []SafeguardResult `json:"safeguards,omitempty"`
+
+	// decisionDigest is the digest of the decision to serve this model: of what is served, under which policy, and on which
+	// assessments. Approvals of the ModelDeployment name it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	DecisionDigest string `json:"decisionDigest,omitempty"`
+
+	// signOffs tells for each thing that the policy wants approved, and each role, who has approved and what to do. Those
+	// that are missing come first; the rest of more than 64 is not shown.
+	// +optional
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +listMapKey=role
+	// +kubebuilder:validation:MaxItems=64
+	SignOffs []SignOffResult `json:"signOffs,omitempty"`
+
+	// waivers tells for each Waiver of the model whether it is in force; the rest of more than 64 is not shown.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Waivers []WaiverResult `json:"waivers,omitempty"`
 
 	// pods counts the living pods of the model.
 	// +optional

@@ -7,6 +7,9 @@ import (
 // ScalingPolicySpec is a Responsible Scaling Policy as data.
 // +kubebuilder:validation:XValidation:rule="self.levels.exists(l, l.name == self.baselineLevel)",message="baselineLevel must name one of levels"
 // +kubebuilder:validation:XValidation:rule="!has(self.thresholds) || self.thresholds.all(t, !has(t.demands) || t.demands.all(d, self.levels.exists(l, l.name == d.level)))",message="each demand of a threshold must name one of levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.signOffs) || self.signOffs.all(s, !has(s.approves) || s.approves.all(a, !has(a.fromLevel) || self.levels.exists(l, l.name == a.fromLevel)))",message="fromLevel of a sign-off must name one of levels"
+// +kubebuilder:validation:XValidation:rule="!has(self.signOffs) || self.signOffs.all(s, !has(s.approverRole) || self.signOffs.exists_one(t, has(t.approverRole) && t.approverRole == s.approverRole))",message="approverRole of each sign-off must be another"
+// +kubebuilder:validation:XValidation:rule="!self.levels.exists(l, has(l.longestWaiver)) || (has(self.signOffs) && self.signOffs.exists(s, has(s.approves) && s.approves.exists(a, a.kind == 'Waiver')))",message="a level with longestWaiver needs a sign-off that approves kind Waiver"
 type ScalingPolicySpec struct {
 	// title of the framework, as people call it.
 	// +required
@@ -40,7 +43,8 @@ type ScalingPolicySpec struct {
 	// +optional
 	Assessment *AssessmentRules `json:"assessment,omitempty"`
 
-	// signOffs lists the roles whose approval the framework asks for, for the reader; they do not hold a model.
+	// signOffs lists the roles whose approval the framework asks for. Those that say in approves what they approve bind; the
+	// others are for the reader.
 	// +optional
 	// +listType=map
 	// +listMapKey=role
@@ -216,6 +220,7 @@ const (
 )
 
 // SignOff is an approval that the framework asks for.
+// +kubebuilder:validation:XValidation:rule="has(self.approves) == has(self.approverRole)",message="approves needs approverRole, and approverRole needs approves"
 type SignOff struct {
 	// role of who approves or is told, such as "Responsible Scaling Officer".
 	// +required
@@ -229,9 +234,56 @@ type SignOff struct {
 	// +kubebuilder:validation:MaxLength=500
 	Purpose string `json:"purpose,omitempty"`
 
+	// approverRole is the name by which Approvals and RBAC know the role, such as "rso".
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	ApproverRole string `json:"approverRole,omitempty"`
+
+	// approves says what does not count unless people in this role approve it. Absent: the sign-off is for the reader, and
+	// holds nothing.
+	// +optional
+	// +listType=map
+	// +listMapKey=kind
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	Approves []ApprovalRule `json:"approves,omitempty"`
+
 	// source says where the text asks for this.
 	// +optional
 	Source *Source `json:"source,omitempty"`
+}
+
+// ApprovalRule says what people in a role have to approve. One person counts in one role only for the same thing, and
+// never for what they wrote or asked for themselves.
+// +kubebuilder:validation:XValidation:rule="!has(self.fromLevel) || self.kind != 'CapabilityAssessment'",message="an assessment says at which level a model is, so its approval cannot depend on the level"
+type ApprovalRule struct {
+	// kind of what is approved.
+	// +required
+	Kind SubjectKind `json:"kind,omitempty"`
+
+	// people is how many different ones must approve in this role. Default: 1.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	People *int32 `json:"people,omitempty"`
+
+	// fromLevel is the lowest level, on either axis, at which a model must have this approval. Absent: at every level.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	FromLevel string `json:"fromLevel,omitempty"`
+
+	// noticeTo names the bodies that each approver must have told before, such as "Board of Directors": an approval that
+	// does not list them in noticeGivenTo does not count.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=120
+	NoticeTo []string `json:"noticeTo,omitempty"`
 }
 
 // ChangelogEntry says what a version of the policy changed.
@@ -281,6 +333,14 @@ type Level struct {
 	// +listMapKey=action
 	// +kubebuilder:validation:MaxItems=5
 	OnShortfall []ShortfallStep `json:"onShortfall,omitempty"`
+
+	// longestWaiver is the longest time for which a safeguard of a model at this level may be waived, at most 2160h (90
+	// days). The shortest of this and all levels before it applies. Absent: no safeguard may be waived at this level.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('2160h')",message="longestWaiver must be more than 0s and at most 2160h"
+	LongestWaiver *metav1.Duration `json:"longestWaiver,omitempty"`
 }
 
 // Standard is what a level asks on one axis: safeguards, or explicitly nothing, or something that the text leaves open.
@@ -330,6 +390,10 @@ type Obligation struct {
 	// minimumStrength is the weakest proof that counts. Absent: any.
 	// +optional
 	MinimumStrength Strength `json:"minimumStrength,omitempty"`
+
+	// unwaivable says that no Waiver can cover the Safeguard, as of audit, logging and canaries. Default: false.
+	// +optional
+	Unwaivable *bool `json:"unwaivable,omitempty"`
 
 	// source says where the text asks for this.
 	// +optional
@@ -396,7 +460,7 @@ type ScalingPolicyStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// digest of the policy and of the Safeguards that it names, which every verdict carries.
+	// digest of the policy and of the Safeguards that it names, which approvals of the policy name.
 	// +optional
 	// +kubebuilder:validation:MaxLength=71
 	Digest string `json:"digest,omitempty"`
@@ -410,6 +474,7 @@ type ScalingPolicyStatus struct {
 // +kubebuilder:printcolumn:name="Baseline",type=string,JSONPath=`.spec.baselineLevel`
 // +kubebuilder:printcolumn:name="Lease",type=string,JSONPath=`.spec.lease`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Digest",type=string,priority=1,JSONPath=`.status.digest`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 63",message="the name must have 63 characters at the most, since namespaces name the policy in a label"

@@ -24,6 +24,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 const (
@@ -107,7 +108,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	before := a.DeepCopy()
-	a.Status.ObservedGeneration, a.Status.SupersededBy = a.Generation, supersededBy
+	a.Status.ObservedGeneration, a.Status.SupersededBy, a.Status.Digest = a.Generation, supersededBy, decision.DigestOfAssessment(a)
 	meta.SetStatusCondition(&a.Status.Conditions, ready)
 	if !apiequality.Semantic.DeepEqual(before.Status, a.Status) {
 		if err := r.Client.Status().Patch(ctx, a, client.MergeFrom(before), client.FieldOwner(FieldManager)); err != nil {

@@ -32,7 +32,14 @@ type gathered struct {
 	enrolment []enrolment
 	// assessments of the model's weights.
 	assessments []v1alpha1.CapabilityAssessment
-	pods        []*corev1.Pod
+	// approvals in the model's namespace and in the one that serves all, and waivers of the namespace.
+	approvals []v1alpha1.Approval
+	waivers   []v1alpha1.Waiver
+	// shared is the namespace that serves all.
+	shared string
+	// safeguards are all that exist.
+	safeguards []v1alpha1.Safeguard
+	pods       []*corev1.Pod
 	// workloads that own the pods, and whether they are to be stopped.
 	workloads []workload.Workload
 	stopDue   bool
@@ -71,11 +78,12 @@ type enrolment struct {
 }
 
 func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.ModelDeployment) (*gathered, error) {
-	g := &gathered{model: md, evidence: r.Evidence, unfetched: map[string]bool{}}
+	g := &gathered{model: md, evidence: r.Evidence, shared: r.Install.Namespace, unfetched: map[string]bool{}}
 	safeguards := &v1alpha1.SafeguardList{}
 	if err := r.Client.List(ctx, safeguards); err != nil {
 		return nil, fmt.Errorf("list Safeguards: %w", err)
 	}
+	g.safeguards = safeguards.Items
 	r.compile(g, now, safeguards.Items)
 	if err := r.enrolments(ctx, g); err != nil {
 		return nil, err
@@ -85,6 +93,9 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 		return nil, fmt.Errorf("list CapabilityAssessments: %w", err)
 	}
 	g.assessments = assessments.Items
+	if err := r.signed(ctx, g); err != nil {
+		return nil, err
+	}
 	var err error
 	if g.pods, err = r.pods(ctx, client.ObjectKeyFromObject(md)); err != nil {
 		return nil, err
@@ -111,6 +122,23 @@ func (r *Reconciler) surroundings(ctx context.Context, g *gathered) error {
 	g.around.NetworkPolicies = slices.DeleteFunc(slices.Clone(policies.Items), func(p networkingv1.NetworkPolicy) bool {
 		return workload.IsIsolation(&p)
 	})
+	return nil
+}
+
+// signed gathers what people have approved, and the waivers.
+func (r *Reconciler) signed(ctx context.Context, g *gathered) error {
+	for _, namespace := range slices.Compact([]string{g.model.Namespace, g.shared}) {
+		approvals := &v1alpha1.ApprovalList{}
+		if err := r.Client.List(ctx, approvals, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return fmt.Errorf("list Approvals: %w", err)
+		}
+		g.approvals = append(g.approvals, approvals.Items...)
+	}
+	waivers := &v1alpha1.WaiverList{}
+	if err := r.Client.List(ctx, waivers, client.InNamespace(g.model.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list Waivers: %w", err)
+	}
+	g.waivers = waivers.Items
 	return nil
 }
 
@@ -208,16 +236,32 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 	judgements := make([]verdicts.Judgement, 0, len(g.enrolment))
 	for _, e := range g.enrolment {
 		in := decision.Input{
-			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, AdmittedPods: len(g.admitted())}
+			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, AdmittedPods: len(g.admitted()),
+			Specs: g.specs(e.policy), Approvals: g.approvals, Waivers: g.waivers, SharedNamespace: g.shared}
+		if decision.AsksApprovalOf(e.policy, v1alpha1.SubjectPolicy) {
+			in.PolicyDigest, in.PolicyAuthors = decision.Digest(e.policy, g.safeguards), g.authorsOf(e.policy)
+		}
 		in.Findings = g.inspect(e, in)
 		if e.label == v1alpha1.EnforceLabel {
 			g.awaitRules(in)
 		}
 		v := decision.Decide(in)
 		judgements = append(judgements, verdicts.Judgement{
-			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v, g.specs(e.policy)), Verdict: v, Advice: g.advice(e.policyName, v)})
+			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v), Verdict: v, Advice: g.advice(e.policyName, v)})
 	}
 	return judgements
+}
+
+// authorsOf names who wrote a policy and the Safeguards that it names.
+func (g *gathered) authorsOf(policy *v1alpha1.ScalingPolicy) []string {
+	authors := decision.AuthorsOf(policy.Annotations)
+	named := decision.Named(policy)
+	for i := range g.safeguards {
+		if slices.Contains(named, g.safeguards[i].Name) {
+			authors = append(authors, decision.AuthorsOf(g.safeguards[i].Annotations)...)
+		}
+	}
+	return authors
 }
 
 // specs gives the digests of what the Safeguards that can be used ask, and of whom the policy believes that.
@@ -235,10 +279,10 @@ func (g *gathered) specs(policy *v1alpha1.ScalingPolicy) map[string]string {
 // inspect judges the pods, and the evidence, by the Safeguards that a policy asks for.
 func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.Finding {
 	var usable, attestable []*safeguard.Compiled
-	required, reported := decision.Required(in), decision.Reported(in)
+	required, reported, waived := decision.Required(in), decision.Reported(in), decision.Waived(in)
 	for _, name := range required {
 		compiled, ok := g.compiled[name]
-		if ok && slices.Contains(reported, name) {
+		if ok && (slices.Contains(reported, name) || slices.Contains(waived, name)) {
 			compiled = compiled.OnlyReported()
 		}
 		switch {
@@ -292,7 +336,7 @@ func (g *gathered) advice(policy string, v decision.Verdict) string {
 	}
 	var parts []string
 	for _, s := range v.Safeguards {
-		if s.State != v1alpha1.SafeguardSatisfied && !(g.podRules[s.Name] && s.State == v1alpha1.SafeguardMissing) {
+		if s.State != v1alpha1.SafeguardSatisfied && s.State != v1alpha1.SafeguardWaived && !(g.podRules[s.Name] && s.State == v1alpha1.SafeguardMissing) {
 			parts = append(parts, fmt.Sprintf("%s: %s. %s", s.Name, s.Message, s.Remedy))
 		}
 	}

@@ -59,6 +59,8 @@ func (r *report) enforce(j verdicts.Judgement) {
 	s.DeploymentLevel, s.SecurityLevel, s.SafeguardsMet = v.DeploymentLevel, v.SecurityLevel, v.SafeguardsMet()
 	s.Reported = bounded(v.Reported)
 	s.Disputed, s.Thresholds, s.Safeguards = bounded(v.Disputed), v.Thresholds, boundedResults(v)
+	s.DecisionDigest, s.SignOffs, s.Waivers = v.DecisionDigest, v.SignOffs, v.Waivers
+	r.waived(v)
 	ready := metav1.ConditionFalse
 	if v.Cleared() {
 		ready = metav1.ConditionTrue
@@ -76,6 +78,18 @@ func boundedResults(v decision.Verdict) []v1alpha1.SafeguardResult {
 		results[i].Message = bounded(results[i].Message)
 	}
 	return results
+}
+
+// waived says whether the model is excused from a safeguard. A model that never was need not be told.
+func (r *report) waived(v decision.Verdict) {
+	c := metav1.Condition{Type: v1alpha1.ConditionWaived, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNothingWaived,
+		Message: "no safeguard is waived", ObservedGeneration: r.status.ObservedGeneration}
+	if v.Waived > 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonSafeguardsWaived, bounded(v.WaivedText())
+	} else if meta.FindStatusCondition(r.status.Conditions, v1alpha1.ConditionWaived) == nil {
+		return
+	}
+	meta.SetStatusCondition(&r.status.Conditions, c)
 }
 
 func (r *report) ready(status metav1.ConditionStatus, reason, message string) {
@@ -117,6 +131,9 @@ func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotEnrolled, "Decide",
 			"the namespace was taken out of policy %s: nothing holds this model any more", before.Status.Policy)
 	}
+	if was, is := waivedOf(before), waivedOf(after); was != is && is != "" {
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonSafeguardsWaived, "Decide", "%s", is)
+	}
 	if s := after.Status.Shortfall; s != nil && s.Step != "" && (before.Status.Shortfall == nil || before.Status.Shortfall.Step != s.Step) {
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall", "%s, as policy %s says", stepWords[s.Step], after.Status.Policy)
 	}
@@ -128,6 +145,14 @@ var stepWords = map[v1alpha1.ShortfallAction]string{
 	v1alpha1.ShortfallIsolate: "pods that run without clearance are cut off from the network",
 	v1alpha1.ShortfallEvict:   "pods that run without clearance are taken out",
 	v1alpha1.ShortfallStop:    "the workloads whose pods run without clearance are stopped",
+}
+
+// waivedOf says what is waived; empty, nothing is.
+func waivedOf(md *v1alpha1.ModelDeployment) string {
+	if c := meta.FindStatusCondition(md.Status.Conditions, v1alpha1.ConditionWaived); c != nil && c.Status == metav1.ConditionTrue {
+		return c.Message
+	}
+	return ""
 }
 
 func bounded(text string) string { return boundedTo(maxMessage, text) }

@@ -40,6 +40,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
 		Watches(&v1alpha1.Attestation{}, handler.EnqueueRequestsFromMapFunc(r.modelsAttested), specChanged).
 		WatchesRawSource(r.Evidence.Store.Arrivals(handler.EnqueueRequestsFromMapFunc(r.modelsAttested))).
+		Watches(&v1alpha1.Approval{}, handler.EnqueueRequestsFromMapFunc(r.modelsApproved), specChanged).
+		Watches(&v1alpha1.Waiver{}, handler.EnqueueRequestsFromMapFunc(modelWaived), specChanged).
 		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
 		WatchesRawSource(r.Record.Changes()).
 		WatchesRawSource(r.recall()).
@@ -126,6 +128,21 @@ func (r *Reconciler) modelsAttested(ctx context.Context, o client.Object) []reco
 		all = append(all, r.models(ctx, append([]client.ListOption{client.MatchingFields{attestation.BySubject: subject}}, where...)...)...)
 	}
 	return all
+}
+
+// modelsApproved names those for which an approval may count: those of its namespace, and all if that serves all.
+func (r *Reconciler) modelsApproved(ctx context.Context, o client.Object) []reconcile.Request {
+	if o.GetNamespace() == r.Install.Namespace {
+		return r.models(ctx)
+	}
+	return r.modelsOfNamespaceOf(ctx, o)
+}
+
+func modelWaived(_ context.Context, o client.Object) []reconcile.Request {
+	if w, ok := o.(*v1alpha1.Waiver); ok {
+		return requests(w.Namespace, w.Spec.Model)
+	}
+	return nil
 }
 
 func (r *Reconciler) models(ctx context.Context, opts ...client.ListOption) []reconcile.Request {

@@ -114,6 +114,30 @@ func (b *Board) Count() map[metrics.Standing]int {
 	return n
 }
 
+// CountWaived counts, by the policy that is enforced, the safeguards from which waivers excuse models.
+func (b *Board) CountWaived() map[string]metrics.Waived {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := map[string]metrics.Waived{}
+	for _, judgements := range b.models {
+		j, ok := Under(judgements, v1alpha1.EnforceLabel)
+		if !ok || j.PolicyDigest == "" {
+			continue
+		}
+		w := n[j.Policy]
+		for i := range j.Verdict.Safeguards {
+			if s := &j.Verdict.Safeguards[i]; s.State == v1alpha1.SafeguardWaived {
+				w.Safeguards++
+				if w.FirstEnd.IsZero() || s.ValidUntil.Time.Before(w.FirstEnd) {
+					w.FirstEnd = s.ValidUntil.Time
+				}
+			}
+		}
+		n[j.Policy] = w
+	}
+	return n
+}
+
 // Under gives the judgement that a label of the namespace asks for.
 func Under(judgements []Judgement, label string) (Judgement, bool) {
 	for _, j := range judgements {

@@ -32,6 +32,8 @@ const (
 	EnrolmentPolicy = "interlock-enrolment"
 	NoticePolicy    = "interlock-notice"
 	AuditPolicy     = "interlock-audit"
+	StampPolicy     = "interlock-stamp"
+	AuthorityPolicy = "interlock-authority"
 )
 
 // ManagedByLabel and ManagedBy mark the policy objects that the operator keeps.
@@ -46,6 +48,8 @@ type Install struct {
 	Username string
 	// Namespace is the operator's own, which can never be enrolled.
 	Namespace string
+	// Credential is the key of a user's extra in which the authenticator notes the credential. Default: DefaultCredential.
+	Credential string
 }
 
 // Rule is the pod rule of one Safeguard, known to compile.
@@ -83,6 +87,8 @@ func Policies(install Install, rules []Rule) []Object {
 		binding(NoticePolicy+"-warn", NoticePolicy, admissionv1.Warn, onlyWarned, notices()),
 		notice(AuditPolicy, rules, v1alpha1.AuditLabel),
 		binding(AuditPolicy, AuditPolicy, admissionv1.Audit, selector(exists(v1alpha1.AuditLabel)), notices()),
+		stamp(install), stampBinding(),
+		authority(install), binding(AuthorityPolicy, AuthorityPolicy, admissionv1.Deny, selector(), nil),
 	}
 }
 

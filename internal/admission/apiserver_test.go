@@ -71,11 +71,12 @@ type validator struct {
 
 // request is what somebody asks of the API server.
 type request struct {
-	user        string
-	operation   apiadmission.Operation
-	resource    schema.GroupVersionResource
-	subresource string
-	object, old runtime.Object
+	user         string
+	impersonated bool // so there is no credential in the user's extra
+	operation    apiadmission.Operation
+	resource     schema.GroupVersionResource
+	subresource  string
+	object, old  runtime.Object
 }
 
 // answer is what comes of it. A request is allowed if it was denied by nobody.
@@ -292,12 +293,20 @@ func (s *apiServer) attributes(t failing, r request) *apiadmission.VersionedAttr
 		namespace = some.(metav1.Object).GetName()
 	}
 	attributes := apiadmission.NewAttributesRecord(r.object, r.old, kind, namespace, some.(metav1.Object).GetName(), r.resource, r.subresource,
-		r.operation, nil, false, &user.DefaultInfo{Name: r.user})
+		r.operation, nil, false, userOf(r))
 	versioned, err := apiadmission.NewVersionedAttributes(attributes, kind, apiadmission.NewObjectInterfacesFromScheme(scheme))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return versioned
+}
+
+func userOf(r request) user.Info {
+	info := &user.DefaultInfo{Name: r.user}
+	if !r.impersonated {
+		info.UID, info.Extra = "uid-of-"+r.user, map[string][]string{admission.DefaultCredential: {"X509SHA256=" + r.user}}
+	}
+	return info
 }
 
 // matches says whether both a policy and a binding are about a request.

@@ -72,6 +72,7 @@ type severity uint8
 
 const (
 	silent severity = iota
+	unapproved
 	stale
 	ruledOut
 	saturated
@@ -82,6 +83,7 @@ const (
 // states are the severities as the API writes them.
 var states = [...]v1alpha1.ThresholdState{
 	silent:       v1alpha1.ThresholdUnassessed,
+	unapproved:   v1alpha1.ThresholdUnapproved,
 	stale:        v1alpha1.ThresholdStale,
 	ruledOut:     v1alpha1.ThresholdState(v1alpha1.AssessmentRuledOut),
 	saturated:    v1alpha1.ThresholdState(v1alpha1.AssessmentSaturated),
@@ -132,6 +134,7 @@ func thresholdsOf(policy *v1alpha1.ScalingPolicy) []threshold {
 func treatmentsUnder(rules v1alpha1.AssessmentRules) [len(states)]v1alpha1.Treatment {
 	return [...]v1alpha1.Treatment{
 		silent:       known(rules.Unassessed),
+		unapproved:   known(rules.Unassessed),
 		stale:        known(rules.Stale),
 		ruledOut:     "",
 		saturated:    known(rules.Inconclusive),
@@ -155,6 +158,8 @@ type assessment struct {
 	ends time.Time
 	// future says that its date has not come: what it found of danger counts, what it clears or supersedes does not yet.
 	future bool
+	// approved says that it has the sign-offs that the policy asks for: what it found of danger counts without.
+	approved bool
 	// tooOld says that it no longer rules anything out, by its age or by the effective compute of what is served.
 	tooOld bool
 }
@@ -162,12 +167,14 @@ type assessment struct {
 // filed gives the assessments that are about the model's weights: first those that rule out the longest, then the newest.
 func (in Input) filed(rules v1alpha1.AssessmentRules) []assessment {
 	var filed []assessment
+	asked := askedSignOffs(in.Policy, v1alpha1.SubjectAssessment, len(in.Policy.Spec.Levels))
 	for i := range in.Assessments {
 		a := assessment{CapabilityAssessment: &in.Assessments[i]}
 		if !in.concerns(a.CapabilityAssessment) {
 			continue
 		}
 		a.future = in.Now.Before(a.Spec.AssessedAt.Time)
+		a.approved = in.approved(a.CapabilityAssessment, asked)
 		if rules.MaxAgeMonths != nil {
 			// Whole seconds, since the API keeps no fractions of an expiry.
 			a.ends = AddMonths(a.Spec.AssessedAt.UTC().Truncate(time.Second), int(*rules.MaxAgeMonths))
@@ -243,6 +250,8 @@ func (a *assessment) severity(outcome v1alpha1.AssessmentOutcome) severity {
 		return silent
 	case a.tooOld:
 		return stale
+	case !a.approved:
+		return unapproved
 	}
 	return ruledOut
 }
@@ -257,7 +266,7 @@ func (s statements) supersede(filed []assessment, rule v1alpha1.Supersession) {
 	}
 	for j := range filed {
 		newer := &filed[j]
-		if newer.future || !newer.mayBy(rule) {
+		if newer.future || !newer.approved || !newer.mayBy(rule) {
 			continue
 		}
 		for _, name := range newer.Spec.Supersedes {

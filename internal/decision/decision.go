@@ -40,6 +40,17 @@ type Input struct {
 	Findings map[string]Finding
 	// AdmittedPods counts the living pods of the model that are past the gate.
 	AdmittedPods int
+	// Specs holds the SpecDigest of Safeguards by their name.
+	Specs map[string]string
+	// Approvals and Waivers in the model's namespace; those of other subjects and models are ignored.
+	Approvals []v1alpha1.Approval
+	Waivers   []v1alpha1.Waiver
+	// SharedNamespace is one whose Approvals of what is in no namespace, which are among Approvals, count for all models.
+	SharedNamespace string
+	// PolicyDigest identifies the policy with its Safeguards, and PolicyAuthors are who last wrote these. They are needed
+	// only where AsksApprovalOf the policy itself.
+	PolicyDigest  string
+	PolicyAuthors []string
 }
 
 // Finding is what a verification method found of one Safeguard for one model.
@@ -71,8 +82,14 @@ type Verdict struct {
 	Thresholds []v1alpha1.ThresholdResult
 	// Safeguards are those required, by name.
 	Safeguards []v1alpha1.SafeguardResult
-	// Met and Required count the safeguards that hold the model.
-	Met, Required int
+	// Met, Waived and Required count the safeguards that hold the model.
+	Met, Waived, Required int
+	// DecisionDigest identifies the decision to serve the model, for people to approve.
+	DecisionDigest string
+	// SignOffs that the policy asks for, those that are missing first.
+	SignOffs []v1alpha1.SignOffResult
+	// Waivers of the model, by name.
+	Waivers []v1alpha1.WaiverResult
 	// ValidUntil is the end of the clearance; zero unless cleared.
 	ValidUntil time.Time
 	// Revisit is when time alone may change the verdict; zero, it cannot.
@@ -93,10 +110,14 @@ func (v Verdict) Unrecorded(why string) Verdict {
 	return v
 }
 
-// SafeguardsMet writes the count of safeguards met and required, as "3/5"; empty when nothing could be required.
+// SafeguardsMet writes the count of safeguards met and required, as "3/5" or "3/5, 1 waived"; empty when nothing could be
+// required.
 func (v Verdict) SafeguardsMet() string {
 	if v.Required == 0 {
 		return ""
+	}
+	if v.Waived > 0 {
+		return fmt.Sprintf("%d/%d, %d waived", v.Met, v.Required, v.Waived)
 	}
 	return fmt.Sprintf("%d/%d", v.Met, v.Required)
 }
@@ -121,9 +142,13 @@ func decide(in Input) Verdict {
 	}
 	v := Verdict{DeploymentLevel: req.deployment, SecurityLevel: req.security, Disputed: req.disputed,
 		Reported: OneLine(strings.Join(req.reported, "; "), maxMessage)}
-	v.judge(in, req)
+	waivers, waiverSignOffs := in.waivers(req)
+	v.judge(in, req, waivers)
+	v.wait(in.Now, waivers)
+	notAssessed := v.weigh(req.thresholds)
+	notApproved := v.signOff(in, req, waiverSignOffs)
 
-	switch notAssessed := v.weigh(req.thresholds); {
+	switch {
 	case len(notAssessed) > 0:
 		v.hold(v1alpha1.ReasonNotAssessed, fmt.Sprintf("policy %s holds the model until assessments settle %s; file a CapabilityAssessment",
 			in.PolicyName, strings.Join(notAssessed, ", ")))
@@ -132,8 +157,11 @@ func decide(in Input) Verdict {
 	case v.Required == 0:
 		v.hold(v1alpha1.ReasonSafeguardsUnspecified, fmt.Sprintf(
 			"policy %s asks for no safeguard that binds at level %s; an empty list is not a clearance", in.PolicyName, v.DeploymentLevel))
-	case v.Met < v.Required:
+	case v.Met+v.Waived < v.Required:
 		v.hold(v1alpha1.ReasonSafeguardsMissing, missing(v))
+	case len(notApproved) > 0:
+		v.hold(v1alpha1.ReasonNotApproved, fmt.Sprintf("policy %s holds the model until it is approved: %s; see signOffs in its status for how",
+			in.PolicyName, strings.Join(notApproved, "; ")))
 	default:
 		v.clear(in, req.thresholds)
 	}
@@ -153,6 +181,22 @@ func (v *Verdict) weigh(thresholds []threshold) (notAssessed []string) {
 		}
 	}
 	return notAssessed
+}
+
+// wait looks again when a waiver begins or ends.
+func (v *Verdict) wait(now time.Time, waivers []waiver) {
+	v.Waivers = make([]v1alpha1.WaiverResult, 0, min(len(waivers), maxWaivers))
+	for i := range waivers {
+		w := &waivers[i]
+		for _, at := range []time.Time{w.begins, w.ends} {
+			if now.Before(at) {
+				v.Revisit = sooner(v.Revisit, at)
+			}
+		}
+		if len(v.Waivers) < maxWaivers {
+			v.Waivers = append(v.Waivers, v1alpha1.WaiverResult{Name: w.Name, State: w.state, Message: OneLine(w.message, maxMessage)})
+		}
+	}
 }
 
 // await looks again when an assessment that is dated in the future comes to count.
@@ -237,7 +281,7 @@ func (v *Verdict) hold(reason, message string) {
 }
 
 // judge sets what was found of each required safeguard, and when the first of that ends by itself.
-func (v *Verdict) judge(in Input, req requirement) {
+func (v *Verdict) judge(in Input, req requirement, waivers []waiver) {
 	v.Safeguards = make([]v1alpha1.SafeguardResult, len(req.obligations))
 	for i := range req.obligations {
 		o := &req.obligations[i]
@@ -248,6 +292,9 @@ func (v *Verdict) judge(in Input, req requirement) {
 		}
 		r := &v.Safeguards[i]
 		*r = result(f, o, in.Now)
+		if holds(r.Force) {
+			v.waive(r, excuse(waivers, o.safeguard))
+		}
 		if f.State == v1alpha1.SafeguardSatisfied && r.ValidUntil != nil && in.Now.Before(r.ValidUntil.Time) {
 			v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
 		}
@@ -260,10 +307,29 @@ func (v *Verdict) judge(in Input, req requirement) {
 	}
 }
 
+// waive lets a waiver excuse the model from a safeguard, also from one that is in place: the API server does not enforce it
+// meanwhile, and whoever reads this is to know.
+func (v *Verdict) waive(r *v1alpha1.SafeguardResult, w *waiver) {
+	if w == nil {
+		return
+	}
+	v.Waived++
+	found := r.Message
+	if found == "" {
+		found = string(r.State)
+	}
+	r.State, r.Waiver, r.ValidUntil = v1alpha1.SafeguardWaived, w.Name, &metav1.Time{Time: w.ends}
+	r.Message = OneLine(fmt.Sprintf("waived until %s by %s (%s; meanwhile: %s): %s", w.ends.Format(time.RFC3339), w.Name,
+		w.Spec.Ticket, OneLine(w.Spec.InterimMeasure, maxRemedy), found), maxMessage)
+}
+
 // clear ends the clearance at the nearest expiry of anything that it rests on.
 func (v *Verdict) clear(in Input, thresholds []threshold) {
 	v.Outcome, v.Reason = v1alpha1.OutcomeCleared, v1alpha1.ReasonCleared
 	v.Message = fmt.Sprintf("all %d safeguards are in place", v.Required)
+	if v.Waived > 0 {
+		v.Message = OneLine(fmt.Sprintf("%d of %d safeguards are in place, %d waived: %s", v.Met, v.Required, v.Waived, v.WaivedText()), maxMessage)
+	}
 	end, renew := LeaseEnd(in.Policy, in.Now)
 	v.ValidUntil, v.Revisit = end, sooner(v.Revisit, renew)
 	for i := range thresholds {
@@ -320,7 +386,7 @@ func missing(v Verdict) string {
 	const shown = 3
 	var parts []string
 	for _, r := range v.Safeguards {
-		if holds(r.Force) && r.State != v1alpha1.SafeguardSatisfied {
+		if holds(r.Force) && r.State != v1alpha1.SafeguardSatisfied && r.State != v1alpha1.SafeguardWaived {
 			parts = append(parts, fmt.Sprintf("%s (%s): %s", r.Name, r.State, r.Message))
 		}
 	}
@@ -328,7 +394,7 @@ func missing(v Verdict) string {
 	if len(parts) > shown {
 		text += fmt.Sprintf("; and %d more", len(parts)-shown)
 	}
-	return fmt.Sprintf("%d of %d safeguards missing: %s", v.Required-v.Met, v.Required, text)
+	return fmt.Sprintf("%d of %d safeguards missing: %s", v.Required-v.Met-v.Waived, v.Required, text)
 }
 
 // holds says whether an obligation of this force keeps a model from being served.
@@ -368,11 +434,22 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// Rules names the Safeguards that hold the model.
+// WaivedText names the Safeguards from which the model is excused, and until when; empty, there are none.
+func (v Verdict) WaivedText() string {
+	var parts []string
+	for _, r := range v.Safeguards {
+		if r.State == v1alpha1.SafeguardWaived {
+			parts = append(parts, fmt.Sprintf("%s until %s by %s", r.Name, r.ValidUntil.UTC().Format(time.RFC3339), r.Waiver))
+		}
+	}
+	return OneLine(strings.Join(parts, ", "), maxMessage)
+}
+
+// Rules names the Safeguards that hold the model and are not waived.
 func (v Verdict) Rules() []string {
 	var names []string
 	for _, r := range v.Safeguards {
-		if holds(r.Force) {
+		if holds(r.Force) && r.State != v1alpha1.SafeguardWaived {
 			names = append(names, r.Name)
 		}
 	}

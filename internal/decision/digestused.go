@@ -46,13 +46,14 @@ func digestOf(content []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// DigestUsed identifies what a verdict used of the policy and its Safeguards, of which specs holds the SpecDigest by name:
+// DigestUsed identifies what a verdict used of the policy and its Safeguards, of which in.Specs holds the SpecDigest by name:
 // the rules on assessments; of each threshold its name and definition, and what it leads to unless it is ruled out; the
 // levels that are asked for on each axis, as far as they speak of the model's audience; the baseline, the lease, and the
-// steps on a shortfall; and the required Safeguards. A change that does not bear on the model leaves it, such as one of a
-// higher level, of another audience, or of sources and sign-offs. Where a Safeguard rests on evidence, specs holds whom the
-// policy trusts for it as well. It is empty when there is no policy.
-func DigestUsed(in Input, v Verdict, specs map[string]string) string {
+// steps on a shortfall; the required Safeguards; and the sign-offs and waivers that count at these levels. A change that does
+// not bear on the model leaves it, such as one of a higher level, of another audience, or of sources and of sign-offs for the
+// reader. Where a Safeguard rests on evidence, in.Specs holds whom the policy trusts for it as well. It is empty when there
+// is no policy.
+func DigestUsed(in Input, v Verdict) string {
 	if in.Policy == nil || in.Model == nil {
 		return ""
 	}
@@ -88,8 +89,9 @@ func DigestUsed(in Input, v Verdict, specs map[string]string) string {
 	steps := scheduleOf(in.Policy, v.DeploymentLevel, v.SecurityLevel)
 	u.addNumbers(int64(end.Sub(renew)), int64(steps.evict), int64(steps.force))
 	for i := range v.Safeguards {
-		u.add("safeguard", v.Safeguards[i].Name, specs[v.Safeguards[i].Name])
+		u.add("safeguard", v.Safeguards[i].Name, in.Specs[v.Safeguards[i].Name])
 	}
+	u.addSignOffs(in.Policy, max(tops[0], tops[1]))
 	return digestOf(u.text)
 }
 
@@ -109,6 +111,21 @@ func (u *used) add(parts ...string) {
 func (u *used) addNumbers(numbers ...int64) {
 	for _, n := range numbers {
 		u.text = binary.AppendVarint(u.text, n)
+	}
+}
+
+// addSignOffs adds those that are asked for at a level, and what they let be waived.
+func (u *used) addSignOffs(policy *v1alpha1.ScalingPolicy, top int) {
+	for _, kind := range subjectKinds {
+		for _, a := range askedSignOffs(policy, kind, top) {
+			u.add("sign-off", string(kind), a.role)
+			u.addNumbers(int64(a.people()))
+			u.add(slices.Sorted(slices.Values(a.rule.NoticeTo))...)
+		}
+	}
+	if longest := longestWaiver(policy, top); longest > 0 {
+		u.add("waivers")
+		u.addNumbers(int64(longest))
 	}
 }
 
@@ -168,5 +185,8 @@ func (u *used) addObligations(obligations []v1alpha1.Obligation) {
 	for _, i := range order {
 		o := &obligations[i]
 		u.add("obligation", o.Safeguard, string(orBinding(o.Force)), string(o.MinimumStrength))
+		if isUnwaivable(o) {
+			u.add("unwaivable")
+		}
 	}
 }

@@ -18,11 +18,11 @@ import (
 // digested decides under a framework and gives the digest of what was used.
 func digested(in decision.Input, f decision.Framework) string {
 	in.Policy = f.Policy
-	specs := map[string]string{}
+	in.Specs = map[string]string{}
 	for name, spec := range f.Safeguards {
-		specs[name] = decision.SpecDigest(&spec)
+		in.Specs[name] = decision.SpecDigest(&spec)
 	}
-	return decision.DigestUsed(in, decision.Decide(in), specs)
+	return decision.DigestUsed(in, decision.Decide(in))
 }
 
 // TestDigestOfWhatIsUsed changes one thing after the other in the framework of a model at ASL-2, served to everybody, of
@@ -210,12 +210,12 @@ func TestSameDigestSameVerdict(t *testing.T) {
 func BenchmarkDigestUsed(b *testing.B) {
 	in := large(50, 20, 10)
 	v := decision.Decide(in)
-	specs := map[string]string{}
+	in.Specs = map[string]string{}
 	for _, name := range decision.Named(in.Policy) {
-		specs[name] = decision.SpecDigest(&v1alpha1.SafeguardSpec{Title: name})
+		in.Specs[name] = decision.SpecDigest(&v1alpha1.SafeguardSpec{Title: name})
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		decision.DigestUsed(in, v, specs)
+		decision.DigestUsed(in, v)
 	}
 }

@@ -53,8 +53,8 @@ func TestWhatTheAPIWouldRefuse(t *testing.T) {
 		garble(t, &in)
 		garble(t, &other)
 		v := decision.Decide(in)
-		decision.DigestUsed(in, v, nil)
-		decision.DigestUsed(in, decision.Verdict{}, nil)
+		decision.DigestUsed(in, v)
+		decision.DigestUsed(in, decision.Verdict{})
 		decision.Diff(decision.Framework{Policy: in.Policy}, decision.Framework{Policy: other.Policy})
 		decision.Diff(decision.Framework{Policy: before.Policy}, decision.Framework{Policy: in.Policy})
 		if changes := decision.Diff(decision.Framework{Policy: in.Policy}, decision.Framework{Policy: in.Policy}); len(changes) > 0 {

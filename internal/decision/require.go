@@ -14,6 +14,8 @@ import (
 type requirement struct {
 	// deployment and security are the highest levels that hold the model on each axis.
 	deployment, security string
+	// top is the place of the higher of the two.
+	top int
 	// obligations by the name of the Safeguard.
 	obligations []obligation
 	// unspecified says what is asked for and not told.
@@ -35,6 +37,7 @@ type obligation struct {
 	requiredBy      []string
 	force           v1alpha1.Force
 	minimumStrength v1alpha1.Strength
+	unwaivable      bool
 }
 
 // asked is one obligation and by what it is asked, with a force no stronger than that of the demand for it.
@@ -87,6 +90,7 @@ func require(in Input) (requirement, error) {
 	audience := audienceOf(in.Model)
 	req.deployment = req.levels(policy, v1alpha1.AxisDeployment, demands, audience)
 	req.security = req.levels(policy, v1alpha1.AxisSecurity, demands, audience)
+	req.top = max(level(policy, req.deployment), level(policy, req.security), 0)
 	req.disputed = disputed(policy, declared, demands)
 	for i := range req.thresholds {
 		if t := &req.thresholds[i]; t.asks() {
@@ -227,7 +231,7 @@ func (req *requirement) merge() {
 		reasons[i] = a.by
 		last := len(req.obligations) - 1
 		if last < 0 || req.obligations[last].safeguard != a.Safeguard {
-			req.obligations = append(req.obligations, obligation{a.Safeguard, reasons[i : i+1 : i+1], a.force, a.MinimumStrength})
+			req.obligations = append(req.obligations, obligation{a.Safeguard, reasons[i : i+1 : i+1], a.force, a.MinimumStrength, isUnwaivable(a.Obligation)})
 			continue
 		}
 		have := &req.obligations[last]
@@ -238,11 +242,14 @@ func (req *requirement) merge() {
 		if demanded(a.MinimumStrength) > demanded(have.minimumStrength) {
 			have.minimumStrength = a.MinimumStrength
 		}
+		have.unwaivable = have.unwaivable || isUnwaivable(a.Obligation)
 	}
 	for i := range req.obligations {
 		req.obligations[i].requiredBy = fewEnough(req.obligations[i].requiredBy)
 	}
 }
+
+func isUnwaivable(o *v1alpha1.Obligation) bool { return o.Unwaivable != nil && *o.Unwaivable }
 
 // fewEnough ends a list of reasons that is too long for the API with how many more there are.
 func fewEnough(reasons []string) []string {

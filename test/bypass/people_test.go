@@ -31,6 +31,10 @@ var (
 	mutatorOwner person
 	// insider may do everything with the kinds of Interlock, and nothing with its admission policies.
 	insider person
+	// officer is the Responsible Scaling Officer, and may approve in that role.
+	officer person
+	// chief is the Chief Executive Officer, and may approve in that role.
+	chief person
 )
 
 type person struct {
@@ -60,8 +64,19 @@ func makePeople(ctx context.Context) {
 	mutatorOwner = newPerson(ctx, "mona", rbacv1.PolicyRule{
 		APIGroups: []string{"admissionregistration.k8s.io"},
 		Resources: []string{"mutatingadmissionpolicies", "mutatingadmissionpolicybindings"}, Verbs: all})
+	officer = newPerson(ctx, "rhea", approves("rso")...)
+	chief = newPerson(ctx, "cleo", approves("ceo")...)
 	insider = newPerson(ctx, "iris", rbacv1.PolicyRule{
 		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{rbacv1.ResourceAll}, Verbs: all})
+}
+
+// approves are the rights of somebody who approves in a role.
+func approves(role string) []rbacv1.PolicyRule {
+	group := []string{v1alpha1.GroupVersion.Group}
+	return []rbacv1.PolicyRule{
+		{APIGroups: group, Resources: []string{"approvals"}, Verbs: []string{"get", "list", "delete", "patch", "create"}},
+		{APIGroups: group, Resources: []string{"approvals"}, ResourceNames: []string{role}, Verbs: []string{v1alpha1.ApproveVerb}},
+	}
 }
 
 // newPerson makes a user with a ClusterRole of these rules.

@@ -43,6 +43,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("namespaces", namespaceTricks)
 	Describe("gates and binding", gateTricks)
 	Describe("authority", authorityTricks)
+	Describe("approvals and waivers", approvalTricks)
 	Describe("faults", faults)
 	Describe("enforcement removed", removal)
 })
@@ -153,5 +154,7 @@ func waitEnforced(ctx context.Context) {
 		g.Expect(admin.SubResource("status").Patch(ctx, pod.DeepCopy(), relabel, client.DryRunAll)).To(beRefusedBy(admission.IdentityPolicy, ""))
 		g.Expect(admin.Delete(ctx, t.ledger(ctx), client.DryRunAll)).To(beRefusedBy(admission.LedgerPolicy, ""))
 		g.Expect(platform.Patch(ctx, t.object(ctx), relabel, client.DryRunAll)).To(beRefusedBy(admission.EnrolmentPolicy, ""))
+		g.Expect(officer.Create(ctx, t.approval("probe", "rso"), client.DryRunAll)).To(Succeed())
+		g.Expect(officer.Create(ctx, t.approval("probe", "ceo"), client.DryRunAll)).To(beRefusedBy(admission.AuthorityPolicy, ""))
 	}).Should(Succeed())
 }

@@ -1,0 +1,75 @@
+package decision
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// subject is something that people approve, by its digest.
+type subject struct {
+	kind         v1alpha1.SubjectKind
+	name, digest string
+	// authors wrote it or asked for it, and so cannot approve it. An empty one is somebody of whom it is not known who they
+	// are: then nobody can be shown to be somebody else.
+	authors []string
+}
+
+var subjectKinds = []v1alpha1.SubjectKind{v1alpha1.SubjectAssessment, v1alpha1.SubjectWaiver, v1alpha1.SubjectDecision, v1alpha1.SubjectPolicy}
+
+// clusterScoped says whether the subject is in no namespace.
+func (s *subject) clusterScoped() bool {
+	return s.kind == v1alpha1.SubjectAssessment || s.kind == v1alpha1.SubjectPolicy
+}
+
+// DigestOfAssessment identifies what an assessment says.
+func DigestOfAssessment(a *v1alpha1.CapabilityAssessment) string {
+	return digestOfParts(v1alpha1.SubjectAssessment, a.Name, a.Spec)
+}
+
+// DigestOfWaiver identifies what a waiver asks, of which model, and who asks.
+func DigestOfWaiver(w *v1alpha1.Waiver) string {
+	return digestOfParts(v1alpha1.SubjectWaiver, w.Namespace, w.Name, w.Spec)
+}
+
+// digestOfDecision identifies the decision to serve a model: what is served, what its policy asks, and on which
+// assessments that rests. What was found of its safeguards is no part of it: that changes from day to day, and a model
+// that lacks one is held whatever was approved.
+func digestOfDecision(in Input, v Verdict) string {
+	parts := []any{v1alpha1.SubjectDecision, in.Model.Namespace, in.Model.Name, in.Model.Spec, DigestUsed(in, v)}
+	for i := range v.Thresholds {
+		t := &v.Thresholds[i]
+		parts = append(parts, t.Name, t.State, t.Assessment)
+		if at := slices.IndexFunc(in.Assessments, func(a v1alpha1.CapabilityAssessment) bool { return a.Name == t.Assessment }); at >= 0 {
+			parts = append(parts, DigestOfAssessment(&in.Assessments[at]))
+		}
+	}
+	return digestOfParts(parts...)
+}
+
+// digestOfParts is of a list in JSON: the fields of each part in the order of its type, the keys of maps sorted.
+func digestOfParts(parts ...any) string {
+	text, err := json.Marshal(parts)
+	if err != nil {
+		return "" // all parts are made of what can be encoded
+	}
+	return digestOf(text)
+}
+
+// AuthorsOf names who created an object and who last edited it, as its annotations say; an empty name is not known.
+func AuthorsOf(annotations map[string]string) []string {
+	authors := []string{annotations[v1alpha1.EditedByAnnotation]}
+	if by := annotations[v1alpha1.CreatedByAnnotation]; by != "" {
+		authors = append(authors, by)
+	}
+	return authors
+}
+
+// RequesterOf names who asked for a waiver; an empty name is not known.
+func RequesterOf(w *v1alpha1.Waiver) []string {
+	if w.Spec.Requester == nil {
+		return []string{""}
+	}
+	return []string{w.Spec.Requester.Username}
+}

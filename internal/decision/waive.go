@@ -1,0 +1,163 @@
+package decision
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+)
+
+// waiver is one of the model that has not been withdrawn.
+type waiver struct {
+	*v1alpha1.Waiver
+	// begins and ends to the second, as the API keeps them.
+	begins, ends time.Time
+	approved     bool
+	state        v1alpha1.WaiverState
+	message      string
+}
+
+// maxWaivers is the most that the API takes.
+const maxWaivers = 64
+
+// waivers judges the waivers of the model, by name, and gives the sign-offs that they ask for.
+func (in Input) waivers(req requirement) (all []waiver, signOffs []v1alpha1.SignOffResult) {
+	for i := range in.Waivers {
+		w := &in.Waivers[i]
+		if w.Namespace == in.Model.Namespace && w.Spec.Model == in.Model.Name && w.DeletionTimestamp == nil {
+			all = append(all, waiver{Waiver: w, begins: w.CreationTimestamp.UTC().Truncate(time.Second), ends: w.Spec.NotAfter.UTC().Truncate(time.Second)})
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(all, func(a, b waiver) int { return strings.Compare(a.Name, b.Name) })
+	asked := askedSignOffs(in.Policy, v1alpha1.SubjectWaiver, req.top)
+	longest := longestWaiver(in.Policy, req.top)
+	for i := range all {
+		w := &all[i]
+		if w.message = w.refusal(in, req, longest, asked); w.message != "" {
+			w.state = v1alpha1.WaiverRefused
+			continue
+		}
+		var results []v1alpha1.SignOffResult
+		results, w.approved = in.signedOff(subject{v1alpha1.SubjectWaiver, w.Name, DigestOfWaiver(w.Waiver), RequesterOf(w.Waiver)}, asked)
+		w.stand(in.Now, results)
+		if w.state != v1alpha1.WaiverExpired {
+			signOffs = append(signOffs, results...)
+		}
+	}
+	for i := range all {
+		w := &all[i]
+		outlasts := func(safeguard string) bool { return !w.excuses(safeguard, all) }
+		if w.state == v1alpha1.WaiverInForce && !slices.ContainsFunc(w.Spec.Safeguards, func(s string) bool { return !outlasts(s) }) {
+			w.message = "waives nothing more: another one of the same safeguards, with which it overlaps, has ended; withdraw that one before it ends to let this one count, or request anew"
+		}
+	}
+	return all, signOffs
+}
+
+// refusal says why the policy does not allow a waiver; empty, it does.
+func (w *waiver) refusal(in Input, req requirement, longest time.Duration, asked []askedSignOff) string {
+	if longest <= 0 || len(asked) == 0 {
+		return fmt.Sprintf("policy %s allows no waiver at level %s", in.PolicyName, in.Policy.Spec.Levels[req.top].Name)
+	}
+	if slices.Contains(RequesterOf(w.Waiver), "") {
+		return "it does not say who asked for it"
+	}
+	if d := w.ends.Sub(w.begins); d > longest {
+		return fmt.Sprintf("it lasts %s, and policy %s allows %s at level %s; request a shorter one", d, in.PolicyName, longest, in.Policy.Spec.Levels[req.top].Name)
+	}
+	for i := range req.obligations {
+		if o := &req.obligations[i]; o.unwaivable && slices.Contains(w.Spec.Safeguards, o.safeguard) {
+			return fmt.Sprintf("policy %s lets no one be excused from safeguard %s; request one without it", in.PolicyName, o.safeguard)
+		}
+	}
+	return ""
+}
+
+func (w *waiver) stand(now time.Time, results []v1alpha1.SignOffResult) {
+	switch {
+	case !now.Before(w.ends):
+		w.state, w.message = v1alpha1.WaiverExpired, "ended at "+w.ends.Format(time.RFC3339)
+	case !w.approved:
+		var lacks []string
+		for _, r := range results {
+			if len(r.Approvers) < int(r.People) {
+				lacks = append(lacks, fmt.Sprintf("%d of %d in role %s", len(r.Approvers), r.People, r.Role))
+			}
+		}
+		w.state, w.message = v1alpha1.WaiverPending, "approved by "+strings.Join(lacks, ", ")
+	case now.Before(w.begins):
+		w.state, w.message = v1alpha1.WaiverPending, "begins at "+w.begins.Format(time.RFC3339)
+	default:
+		w.state = v1alpha1.WaiverInForce
+		w.message = fmt.Sprintf("until %s: %s", w.ends.Format(time.RFC3339), strings.Join(w.Spec.Safeguards, ", "))
+	}
+}
+
+// longestWaiver is the shortest time of all levels up to one; zero, if any of them allows none.
+func longestWaiver(policy *v1alpha1.ScalingPolicy, top int) time.Duration {
+	var longest time.Duration
+	for i := range policy.Spec.Levels[:top+1] {
+		l := policy.Spec.Levels[i].LongestWaiver
+		if l == nil {
+			return 0
+		}
+		if longest == 0 || l.Duration < longest {
+			longest = l.Duration
+		}
+	}
+	return longest
+}
+
+// excuse gives the waiver that excuses the model from a safeguard now, nil when none does: of all that do the one that ends
+// the soonest, and no longer than any other lasts that is in force together with it.
+func excuse(all []waiver, safeguard string) *waiver {
+	var strictest *waiver
+	for i := range all {
+		w := &all[i]
+		if w.state == v1alpha1.WaiverInForce && w.excuses(safeguard, all) && (strictest == nil || w.ends.Before(strictest.ends)) {
+			strictest = w
+		}
+	}
+	if strictest == nil {
+		return nil
+	}
+	excused := *strictest
+	for i := range all {
+		if w := &all[i]; w.state == v1alpha1.WaiverInForce && slices.Contains(w.Spec.Safeguards, safeguard) && w.ends.Before(excused.ends) {
+			excused.ends = w.ends
+		}
+	}
+	return &excused
+}
+
+// excuses says whether a waiver that has not ended is about a safeguard, and does not outlast another one of the same
+// safeguard that was in force together with it and has ended: waivers never add up.
+func (w *waiver) excuses(safeguard string, all []waiver) bool {
+	return slices.Contains(w.Spec.Safeguards, safeguard) && !slices.ContainsFunc(all, func(other waiver) bool {
+		return other.state == v1alpha1.WaiverExpired && other.approved && w.begins.Before(other.ends) && slices.Contains(other.Spec.Safeguards, safeguard)
+	})
+}
+
+// Waived names the Safeguards from which waivers excuse the model now, whether they are in place or not.
+func Waived(in Input) []string {
+	if in.Model == nil || len(in.Waivers) == 0 {
+		return nil
+	}
+	req, err := require(in)
+	if err != nil {
+		return nil
+	}
+	all, _ := in.waivers(req)
+	var names []string
+	for i := range req.obligations {
+		if o := &req.obligations[i]; holds(o.force) && excuse(all, o.safeguard) != nil {
+			names = append(names, o.safeguard)
+		}
+	}
+	return names
+}
