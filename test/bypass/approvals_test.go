@@ -16,6 +16,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 	"github.com/interlock-dev/interlock/internal/testing/stack"
 )
@@ -126,6 +127,106 @@ func approvalTricks() {
 		Expect(stolen.Delete(ctx, policy.DeepCopy())).To(beRefusedBy(admission.AuthorityPolicy, notInterlock))
 	})
 
+	It("28: nobody approves what they asked for, whatever roles they hold", func(ctx SpecContext) {
+		t := newTenant(ctx, waivingName)
+		w := t.waiver("w")
+		Expect(admin.Create(ctx, w)).To(Succeed())
+		t.waitWaiver(ctx, w, v1alpha1.WaiverPending)
+		for _, role := range []string{"rso", "ceo"} {
+			Expect(admin.Create(ctx, t.approvalOf(w, role))).To(Succeed())
+		}
+		Expect(chief.Create(ctx, t.approvalOf(w, "ceo"))).To(Succeed())
+		t.stays(ctx, w, v1alpha1.WaiverPending)
+
+		By("and one person fills one role")
+		Expect(officer.Create(ctx, t.approvalOf(w, "rso"))).To(Succeed())
+		t.waitWaiver(ctx, w, v1alpha1.WaiverInForce)
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
+	})
+
+	It("29: an approval of something else than there is now does not count, and one that is withdrawn no longer", func(ctx SpecContext) {
+		t := newTenant(ctx, waivingName)
+		w := t.waiver("w")
+		Expect(t.owner.Create(ctx, w)).To(Succeed())
+		t.waitWaiver(ctx, w, v1alpha1.WaiverPending)
+		first := t.approvalOf(w, "rso")
+		Expect(officer.Create(ctx, first)).To(Succeed())
+		Expect(chief.Create(ctx, t.approvalOf(w, "ceo"))).To(Succeed())
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
+
+		By("replacing the waiver by one of the same name that asks for more time")
+		Expect(t.owner.Delete(ctx, w)).To(Succeed())
+		longer := t.waiver("w")
+		longer.Spec.NotAfter = metav1.NewTime(time.Now().Add(50 * time.Minute))
+		Expect(t.owner.Create(ctx, longer)).To(Succeed())
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeHeld)
+		t.stays(ctx, longer, v1alpha1.WaiverPending)
+
+		By("withdrawing an approval")
+		second := t.approvalOf(longer, "rso")
+		Expect(officer.Create(ctx, second)).To(Succeed())
+		Expect(chief.Create(ctx, t.approvalOf(longer, "ceo"))).To(Succeed())
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
+		Expect(officer.Delete(ctx, second)).To(Succeed())
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeHeld)
+	})
+
+	It("31: overlapping waivers end with the strictest of them, and none outlasts its end", func(ctx SpecContext) {
+		t := newTenant(ctx, waivingName)
+		end := time.Now().Add(15 * time.Second).Truncate(time.Second)
+		short, long := t.waiver("short"), t.waiver("long")
+		short.Spec.NotAfter = metav1.NewTime(end)
+		for _, w := range []*v1alpha1.Waiver{long, short} {
+			Expect(t.owner.Create(ctx, w)).To(Succeed())
+			t.waitWaiver(ctx, w, v1alpha1.WaiverPending)
+			Expect(officer.Create(ctx, t.approvalOf(w, "rso"))).To(Succeed())
+			Expect(chief.Create(ctx, t.approvalOf(w, "ceo"))).To(Succeed())
+			t.waitWaiver(ctx, w, v1alpha1.WaiverInForce)
+		}
+		md := &v1alpha1.ModelDeployment{}
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(admin.Get(ctx, t.key(llama), md)).To(Succeed())
+			g.Expect(md.Status.ValidUntil).To(HaveField("Time", BeTemporally("==", end)))
+		}).Should(Succeed())
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(admin.Get(ctx, t.key(llama), md)).To(Succeed())
+			g.Expect(md.Status.Verdict).To(Equal(v1alpha1.OutcomeHeld))
+		}).WithTimeout(25 * time.Second).Should(Succeed())
+		t.waiting(ctx, t.pod("after").Model(llama))
+	})
+
+	It("31: a waiver that is too long, of what cannot be waived, or a wildcard, waives nothing", func(ctx SpecContext) {
+		t := newTenant(ctx, waivingName)
+		tooLong, unwaivable, wildcard := t.waiver("too-long"), t.waiver("unwaivable"), t.waiver("wildcard")
+		tooLong.Spec.NotAfter = metav1.NewTime(time.Now().Add(61 * time.Minute))
+		unwaivable.Spec.Safeguards = []string{egressLimited, imagePinned}
+		wildcard.Spec.Safeguards = []string{"*"}
+		Expect(t.owner.Create(ctx, wildcard)).To(MatchError(ContainSubstring("spec.safeguards")))
+		for _, w := range []*v1alpha1.Waiver{tooLong, unwaivable} {
+			Expect(t.owner.Create(ctx, w)).To(Succeed())
+			t.waitWaiver(ctx, w, v1alpha1.WaiverRefused)
+			Expect(officer.Create(ctx, t.approvalOf(w, "rso"))).To(Succeed())
+			Expect(chief.Create(ctx, t.approvalOf(w, "ceo"))).To(Succeed())
+			t.stays(ctx, w, v1alpha1.WaiverRefused)
+		}
+		t.waiting(ctx, t.pod("held").Model(llama))
+	})
+
+	It("32: an approval or waiver of one namespace says nothing of another", func(ctx SpecContext) {
+		t, other := newTenant(ctx, waivingName), newTenant(ctx, waivingName)
+		w := t.waiver("w")
+		Expect(t.owner.Create(ctx, w)).To(Succeed())
+		t.waitWaiver(ctx, w, v1alpha1.WaiverPending)
+		for _, role := range []string{"rso", "ceo"} {
+			elsewhere := t.approvalOf(w, role)
+			elsewhere.Namespace = other.namespace
+			Expect(map[string]person{"rso": officer, "ceo": chief}[role].Create(ctx, elsewhere)).To(Succeed())
+		}
+		t.stays(ctx, w, v1alpha1.WaiverPending)
+		other.waiting(ctx, other.pod("held").Model(llama))
+		t.waiting(ctx, t.pod("held").Model(llama))
+	})
+
 	It("33: with the mutation that notes the approver deleted and Interlock dead, nothing is approved or asked for", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		withoutManager()
@@ -140,6 +241,32 @@ func approvalTricks() {
 		waitEnforced(ctx)
 		Eventually(ctx, func() error { return officer.Create(ctx, t.approval("a", "rso")) }).Should(Succeed())
 	})
+}
+
+// approvalOf is one of a waiver as it is now.
+func (t *tenant) approvalOf(w *v1alpha1.Waiver, role string) *v1alpha1.Approval {
+	return builder.Approval(t.namespace, role+"-").Role(role).Of(v1alpha1.SubjectWaiver, w.Name, decision.DigestOfWaiver(w)).Build()
+}
+
+// waitWaiver waits until a waiver is said to be in a state.
+func (t *tenant) waitWaiver(ctx context.Context, w *v1alpha1.Waiver, state v1alpha1.WaiverState) {
+	GinkgoHelper()
+	Eventually(ctx, t.stateOf(w)).Should(Equal(state))
+}
+
+// stays asserts that a waiver stays in a state, and that its model is not cleared.
+func (t *tenant) stays(ctx context.Context, w *v1alpha1.Waiver, state v1alpha1.WaiverState) {
+	GinkgoHelper()
+	t.waitWaiver(ctx, w, state)
+	Consistently(ctx, t.stateOf(w)).WithTimeout(time.Second).Should(Equal(state))
+	t.waitVerdict(ctx, llama, v1alpha1.OutcomeHeld)
+}
+
+func (t *tenant) stateOf(w *v1alpha1.Waiver) func(context.Context) (v1alpha1.WaiverState, error) {
+	return func(ctx context.Context) (v1alpha1.WaiverState, error) {
+		err := admin.Get(ctx, client.ObjectKeyFromObject(w), w)
+		return w.Status.State, err
+	}
 }
 
 // expectUnchanged asserts that no form of an edit changes a field of the spec.
@@ -164,7 +291,7 @@ func (t *tenant) approval(name, role string) *v1alpha1.Approval {
 
 // waiver asks that llama be served without limited egress.
 func (t *tenant) waiver(name string) *v1alpha1.Waiver {
-	return builder.Waiver(t.namespace, name).Model(llama).Safeguards(egressLimited).NotAfter(time.Now().Add(time.Hour)).Build()
+	return builder.Waiver(t.namespace, name).Model(llama).Safeguards(egressLimited).NotAfter(time.Now().Add(40 * time.Minute)).Build()
 }
 
 func newAssessment(name string) *v1alpha1.CapabilityAssessment {

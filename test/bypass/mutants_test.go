@@ -38,6 +38,10 @@ const (
 	ledgers     = "controllers/ledger/reconciler.go"
 	strays      = "controllers/stray/reconciler.go"
 	decisions   = "internal/decision/decision.go"
+	authority   = "internal/admission/authority.go"
+	approvals   = "internal/decision/approve.go"
+	waiving     = "internal/decision/waive.go"
+	gathering   = "controllers/modeldeployment/gather.go"
 )
 
 // Changes that several mutants make.
@@ -223,6 +227,48 @@ var mutants = []mutant{
 		[]change{{policies, `spec.FailurePolicy = new(admissionv1.Fail)`, `spec.FailurePolicy = new(admissionv1.Ignore)`},
 			{hold, `new(admissionv1.Fail)`, `new(admissionv1.Ignore)`}},
 		[]string{"33: with the kind of the ledger", "35: a namespace that is enrolled", "33: with its ledger deleted"}},
+
+	{"anybody-approves", "`interlock-authority`: asks for the verb on the role", "it does not",
+		[]change{{authority, `deny(fmt.Sprintf("!(%s) || !(%s) || authorizer.group`, `deny(fmt.Sprintf("true || !(%s) || !(%s) || authorizer.group`}},
+		[]string{"28: the verb to approve counts"}},
+	{"verb-of-a-namespace", "`interlock-authority`: asks for the verb in the whole cluster", "the verb in the namespace will do",
+		[]change{{authority, `resource('approvals').name(object.spec.role)`, `resource('approvals').namespace(object.metadata.namespace).name(object.spec.role)`}},
+		[]string{"28: the verb to approve counts"}},
+	{"impersonation-unseen", "`interlock-authority`: a credential must be known", "none need be",
+		[]change{{authority, `!(%s) || variables.credential != ''", approval, waiver, made)`, `!(%s) || true", approval, waiver, made)`}},
+		[]string{"28: an approval through impersonation"}},
+	{"name-from-manifest", "`interlock-stamp` and `interlock-authority`: who approved is who asked", "the manifest is believed",
+		[]change{{authority, `request.resource.resource == 'approvals' ? [JSONPatch`, `request.resource.resource == 'approvals' && has(object.spec.approver) ? [] : request.resource.resource == 'approvals' ? [JSONPatch`},
+			{authority, `deny(fmt.Sprintf("object == null || (%s`, `deny(fmt.Sprintf("true || object == null || (%s`}},
+		[]string{"29: who approved, asked or wrote"}},
+	{"stamp-unchecked", "`interlock-authority`: checks what `interlock-stamp` noted", "it trusts it",
+		[]change{{authority, `deny(fmt.Sprintf("object == null || (%s`, `deny(fmt.Sprintf("true || object == null || (%s`}},
+		[]string{"33: with the mutation that notes the approver"}},
+	{"approval-status-open", "`interlock-ledgers`: matches the status of approvals and waivers", "it does not",
+		[]change{{guards, `, "approvals/status", "waivers/status"`, ``}},
+		[]string{"29: the status of an approval"}},
+	{"operator-approves", "`interlock-authority`: Interlock is nobody who approves", "it is as anybody",
+		[]change{{authority, `deny(fmt.Sprintf("request.userInfo.username != %s", quoted(install.Username)),`, `deny(fmt.Sprintf("true || request.userInfo.username != %s", quoted(install.Username)),`}},
+		[]string{"30: with its token"}},
+	{"author-approves", "`Objection`: who wrote it or asked for it does not count", "they do",
+		[]change{{approvals, `case slices.Contains(authors, by.Username):`, `case false:`}},
+		[]string{"28: nobody approves what they asked for"}},
+	{"digest-unasked", "`Objection`: an approval is of a digest", "any will do",
+		[]change{{approvals, `case a.Spec.Subject.Digest != digest || digest == "":`, `case digest == "":`}},
+		[]string{"29: an approval of something else"}},
+	{"namespace-unasked", "`reaches`: an approval is of the model's namespace", "any will do",
+		[]change{{approvals, `return a.Namespace == in.Model.Namespace || s.clusterScoped()`, `return true || a.Namespace == in.Model.Namespace || s.clusterScoped()`}, {gathering, `client.InNamespace(namespace), client.UnsafeDisableDeepCopy`, `client.UnsafeDisableDeepCopy`}},
+		[]string{"32: an approval or waiver of one namespace"}},
+	{"laxer-waiver-wins", "`excuse`: of overlapping waivers the strictest counts", "the laxest does",
+		[]change{{waiving, `(strictest == nil || w.ends.Before(strictest.ends))`, `(strictest == nil || w.ends.After(strictest.ends))`},
+			{waiving, `w.ends.Before(excused.ends)`, `false`}},
+		[]string{"31: overlapping waivers"}},
+	{"waiver-outlasts", "`stand`: a waiver ends", "it does not",
+		[]change{{waiving, `case !now.Before(w.ends):`, `case false:`}},
+		[]string{"31: overlapping waivers"}},
+	{"waivers-unlimited", "`refusal`: the policy says for how long, and of what", "it does not",
+		[]change{{waiving, `if d := w.ends.Sub(w.begins); d > longest {`, `if d := w.ends.Sub(w.begins); false {`}, {waiving, `o.unwaivable && slices.Contains`, `false && slices.Contains`}},
+		[]string{"31: a waiver that is too long"}},
 }
 
 func mutantNamed(name string) (mutant, error) {

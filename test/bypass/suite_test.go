@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -105,6 +106,8 @@ const (
 	shortName = "bypass-short"
 	// laxName asks for nothing but ASL-2.
 	laxName = "bypass-lax"
+	// waivingName lets the officer and the chief together waive what it asks for at ASL-3, for an hour.
+	waivingName = "bypass-waiving"
 
 	imagePinned   = "image-pinned"
 	egressLimited = "egress-limited"
@@ -114,7 +117,17 @@ func pack() []client.Object {
 	asl2 := builder.Level(builder.ASL2).Deployment(imagePinned)
 	evicting := builder.Level(builder.ASL2).Deployment(imagePinned).EvictAfter(0)
 	asl3 := func() *builder.LevelBuilder { return builder.Level(builder.ASL3).Security(egressLimited) }
+	waiving := builder.ScalingPolicy(waivingName).Level(asl2).Level(asl3()).Build()
+	waiving.Spec.Levels[0].Deployment.Safeguards[0].Unwaivable = new(true)
+	for i := range waiving.Spec.Levels {
+		waiving.Spec.Levels[i].LongestWaiver = &metav1.Duration{Duration: time.Hour}
+	}
+	for _, role := range []string{"ceo", "rso"} {
+		waiving.Spec.SignOffs = append(waiving.Spec.SignOffs, v1alpha1.SignOff{
+			Role: role, Purpose: "approves waivers", ApproverRole: role, Approves: []v1alpha1.ApprovalRule{{Kind: v1alpha1.SubjectWaiver}}})
+	}
 	return []client.Object{
+		waiving,
 		builder.Safeguard(imagePinned).PodRule(builder.ImagesPinned, "an image is not pinned by digest").Build(),
 		builder.Safeguard(egressLimited).Egress().Build(),
 		builder.ScalingPolicy(policyName).Level(asl2).Level(asl3()).Build(),
