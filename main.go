@@ -37,6 +37,7 @@ type config struct {
 	metricsAddress, probeAddress, profileAddress string
 	leaderElect                                  bool
 	namespace, serviceAccount                    string
+	credentialExtra                              string
 	recordDir, recordKey                         string
 	workloadKinds                                string
 	evidenceNamespace, evidenceRegistries        string
@@ -64,6 +65,7 @@ func main() {
 	flag.StringVar(&c.profileAddress, "pprof-bind-address", "0", "Address that serves profiles to whoever asks; 0 for none.")
 	flag.BoolVar(&c.leaderElect, "leader-elect", true, "Let only one of several managers act at a time.")
 	flag.StringVar(&c.namespace, "namespace", "interlock-system", "Namespace of the operator, which can never be enrolled.")
+	flag.StringVar(&c.credentialExtra, "credential-extra", admission.DefaultCredential, "Key of a user's extra in which the authenticator notes the credential: an approval without one is refused, since it may be impersonated.")
 	flag.StringVar(&c.serviceAccount, "service-account", "interlock-controller-manager", "ServiceAccount of the operator: the one user that may write verdicts.")
 	flag.StringVar(&c.recordDir, "record-dir", "/var/lib/interlock/record", "Folder of the decision record, on a volume that outlives the operator. No model is cleared while it cannot be written.")
 	flag.StringVar(&c.recordKey, "record-key", "/var/lib/interlock/record.key", "File with the key that signs the decision record's checkpoints; made if it does not exist.")
@@ -111,7 +113,7 @@ func run(ctx context.Context, c config) error {
 		return fmt.Errorf("make the manager: %w", err)
 	}
 	install := admission.Install{
-		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount)}
+		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount), Credential: c.credentialExtra}
 	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Key: c.recordKey}, verifier(install), clock.RealClock{})
 	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Registries: strings.FieldsFunc(c.evidenceRegistries, func(r rune) bool { return r == ',' })}
 	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence); err != nil {

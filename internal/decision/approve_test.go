@@ -175,7 +175,7 @@ func TestAssessmentsUnapproved(t *testing.T) {
 		a.Annotations = map[string]string{v1alpha1.EditedByAnnotation: "eve"}
 		return *a
 	}
-	clear, danger := assessed("clear", v1alpha1.AssessmentRuledOut, time.Hour), assessed("danger", v1alpha1.AssessmentReached, 2*time.Hour)
+	clears, danger := assessed("clear", v1alpha1.AssessmentRuledOut, time.Hour), assessed("danger", v1alpha1.AssessmentReached, 2*time.Hour)
 	superseding := assessed("superseding", v1alpha1.AssessmentRuledOut, time.Minute, "danger")
 	of := func(a v1alpha1.CapabilityAssessment, namespace, by string) v1alpha1.Approval {
 		return *builder.Approval(namespace, "x").Role("rso").Of(v1alpha1.SubjectAssessment, a.Name, decision.DigestOfAssessment(&a)).By(by).Build()
@@ -186,13 +186,13 @@ func TestAssessmentsUnapproved(t *testing.T) {
 		approvals []v1alpha1.Approval
 		want      string
 	}{
-		"not approved":                   {filed: []v1alpha1.CapabilityAssessment{clear}, want: "Unapproved"},
-		"approved":                       {filed: []v1alpha1.CapabilityAssessment{clear}, approvals: []v1alpha1.Approval{of(clear, "serving", "rhea")}, want: "RuledOut"},
-		"approved where all is":          {filed: []v1alpha1.CapabilityAssessment{clear}, approvals: []v1alpha1.Approval{of(clear, shared, "rhea")}, want: "RuledOut"},
-		"approved elsewhere":             {filed: []v1alpha1.CapabilityAssessment{clear}, approvals: []v1alpha1.Approval{of(clear, "other", "rhea")}, want: "Unapproved"},
-		"approved by the evaluator":      {filed: []v1alpha1.CapabilityAssessment{clear}, approvals: []v1alpha1.Approval{of(clear, "serving", "eve")}, want: "Unapproved"},
-		"approved, and written anew":     {filed: []v1alpha1.CapabilityAssessment{rewritten}, approvals: []v1alpha1.Approval{of(clear, "serving", "rhea")}, want: "Unapproved"},
-		"danger counts at once":          {filed: []v1alpha1.CapabilityAssessment{clear, danger}, approvals: []v1alpha1.Approval{of(clear, "serving", "rhea")}, want: "Reached"},
+		"not approved":                   {filed: []v1alpha1.CapabilityAssessment{clears}, want: "Unapproved"},
+		"approved":                       {filed: []v1alpha1.CapabilityAssessment{clears}, approvals: []v1alpha1.Approval{of(clears, "serving", "rhea")}, want: "RuledOut"},
+		"approved where all is":          {filed: []v1alpha1.CapabilityAssessment{clears}, approvals: []v1alpha1.Approval{of(clears, shared, "rhea")}, want: "RuledOut"},
+		"approved elsewhere":             {filed: []v1alpha1.CapabilityAssessment{clears}, approvals: []v1alpha1.Approval{of(clears, "other", "rhea")}, want: "Unapproved"},
+		"approved by the evaluator":      {filed: []v1alpha1.CapabilityAssessment{clears}, approvals: []v1alpha1.Approval{of(clears, "serving", "eve")}, want: "Unapproved"},
+		"approved, and written anew":     {filed: []v1alpha1.CapabilityAssessment{rewritten}, approvals: []v1alpha1.Approval{of(clears, "serving", "rhea")}, want: "Unapproved"},
+		"danger counts at once":          {filed: []v1alpha1.CapabilityAssessment{clears, danger}, approvals: []v1alpha1.Approval{of(clears, "serving", "rhea")}, want: "Reached"},
 		"supersedes nothing":             {filed: []v1alpha1.CapabilityAssessment{danger, superseding}, want: "Reached"},
 		"supersedes once it is approved": {filed: []v1alpha1.CapabilityAssessment{danger, superseding}, approvals: []v1alpha1.Approval{of(superseding, "serving", "rhea")}, want: "RuledOut"},
 	} {
