@@ -1,0 +1,138 @@
+package compat
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/interlock-dev/interlock/internal/testing/stack"
+)
+
+// module is another project at one version, with the sum of its content. It is read from the module cache and not imported,
+// or the operator's go.mod would name half the ecosystem.
+type module struct {
+	path, version, sum string
+	// crds are the files that define the kinds under test.
+	crds []string
+}
+
+var (
+	kuberay = module{"github.com/ray-project/kuberay/ray-operator", "v1.6.2", "h1:XUckRswLMyk71D00L62d2Vanh0fVkNqu56+IF/rr+O0=",
+		[]string{"config/crd/bases/ray.io_rayclusters.yaml", "config/crd/bases/ray.io_rayservices.yaml"}}
+	jobset = module{"sigs.k8s.io/jobset", "v0.12.0", "h1:YYPuV0px8Ongq/RXmJg6V0w2UC67aiR+rCMD06vhQQQ=",
+		[]string{"config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml"}}
+	lws = module{"sigs.k8s.io/lws", "v0.9.0", "h1:DcJCgxjjoGOx//QHZkeKpyiblxYq70aCRZNYSfykWyI=",
+		[]string{"config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml"}}
+	knative = module{"knative.dev/serving", "v0.51.0", "h1:yN2Q7eYqJgoPfZkATjoBZyGbZ2P1Qhns9HIMU4mF+to=",
+		[]string{"config/core/300-resources/service.yaml", "config/core/300-resources/configuration.yaml", "config/core/300-resources/revision.yaml"}}
+	rollouts = module{"github.com/argoproj/argo-rollouts", "v1.8.3", "h1:blbtQva4IK9r6gFh+dWkCrLnFdPOWiv9ubQYu36qeaA=",
+		[]string{"manifests/crds/rollout-crd.yaml"}}
+	kserve = module{"github.com/kserve/kserve", "v0.16.0", "h1:kDkcAU5VMiZf4zhdDXH+UdAIgzXhs10GMv0d9r4qvTs=",
+		[]string{"config/crd/full/serving.kserve.io_inferenceservices.yaml", "config/crd/full/llmisvc/serving.kserve.io_llminferenceservices.yaml"}}
+)
+
+// dir gives the folder of the module in the module cache, into which it is downloaded first if it is not there.
+func (m module) dir(ctx context.Context) string {
+	GinkgoHelper()
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", m.path+"@"+m.version)
+	cmd.Dir = GinkgoT().TempDir() // outside of our module
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	Expect(err).NotTo(HaveOccurred(), "download %s: %s%s", m.path, out, &stderr)
+	var got struct{ Dir, Sum string }
+	Expect(json.Unmarshal(out, &got)).To(Succeed())
+	Expect(got.Sum).To(Equal(m.sum), "the content of %s %s is not what it was", m.path, m.version)
+	return got.Dir
+}
+
+// sample gives the objects of one kind in a file of the module.
+func (m module) sample(ctx context.Context, file, kind string) []*unstructured.Unstructured {
+	GinkgoHelper()
+	raw, err := os.ReadFile(filepath.Join(m.dir(ctx), file))
+	Expect(err).NotTo(HaveOccurred())
+	var found []*unstructured.Unstructured
+	for _, o := range decode(raw) {
+		if o.GetKind() == kind {
+			found = append(found, o)
+		}
+	}
+	Expect(found).NotTo(BeEmpty(), "%s in %s", kind, file)
+	return found
+}
+
+func decode(raw []byte) []*unstructured.Unstructured {
+	GinkgoHelper()
+	var all []*unstructured.Unstructured
+	for _, part := range bytes.Split(raw, []byte("\n---")) {
+		o := &unstructured.Unstructured{}
+		Expect(yaml.Unmarshal(part, &o.Object)).To(Succeed())
+		if len(o.Object) > 0 {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// fleetKind is how the operator is told of a kind that no release of ours knows.
+const fleetKind = `kinds: [{group: example.com, kind: Fleet, stop: {field: spec.ships, value: 0}}]`
+
+// fleets defines that kind, with a scale subresource, and gives the operator the rights on it.
+const fleets = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: fleets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Fleet, listKind: FleetList, plural: fleets, singular: fleet}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {scale: {specReplicasPath: .spec.ships, statusReplicasPath: .status.ships}}
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, properties: {ships: {type: integer}}}
+          status: {type: object, properties: {ships: {type: integer}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: interlock-manager-fleets}
+rules:
+- {apiGroups: [example.com], resources: [fleets], verbs: [get, list, patch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: interlock-manager-fleets}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: interlock-manager-fleets}
+subjects:
+- {kind: ServiceAccount, name: ` + stack.ServiceAccount + `, namespace: ` + stack.Namespace + `}
+`
+
+func installKinds(ctx context.Context) {
+	GinkgoHelper()
+	args := []string{"apply", "--server-side"}
+	for _, m := range []module{kuberay, jobset, lws, knative, rollouts, kserve} {
+		dir := m.dir(ctx)
+		for _, file := range m.crds {
+			args = append(args, "-f", filepath.Join(dir, file))
+		}
+	}
+	_, err := st.Kubectl(ctx, args...)
+	Expect(err).NotTo(HaveOccurred())
+	_, err = st.As(st.Kubeconfig()).RunWithInput(ctx, fleets, "apply", "--server-side", "-f", "-")
+	Expect(err).NotTo(HaveOccurred())
+	_, err = st.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
+	Expect(err).NotTo(HaveOccurred())
+}

@@ -1,0 +1,224 @@
+package compat
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/workload"
+)
+
+// served is one workload in a namespace of its own, whose pods all serve the namespace's default model, so that a project's
+// manifest is used as it is.
+type served struct {
+	namespace string
+	object    *unstructured.Unstructured
+	standIn   standIn
+	pods      int
+	// nowhere says that no node takes its pods, which are past the gate all the same.
+	nowhere bool
+	// cannotStop says that the kind knows no way.
+	cannotStop bool
+}
+
+const model = "llm"
+
+var _ = Describe("Workloads of other projects", func() {
+	It("are stopped in the way of their kind, stay so, and are started as they were", func(ctx SpecContext) {
+		all := workloads(ctx)
+		createPolicy(ctx)
+		By("serving a cleared model")
+		for i := range all {
+			all[i].create(ctx)
+		}
+		for i := range all {
+			all[i].awaitRunning(ctx)
+		}
+		manifests := map[string]string{}
+		for i := range all {
+			manifests[all[i].namespace] = all[i].manifest(ctx)
+		}
+
+		By("losing the safeguard")
+		for i := range all {
+			Expect(api.Delete(ctx, builder.NetworkPolicy(all[i].namespace, "deny-egress").Build())).To(Succeed())
+		}
+		for i := range all {
+			all[i].awaitStopped(ctx)
+		}
+
+		By("keeping still")
+		versions := func() map[string]string {
+			still := map[string]string{}
+			for i := range all {
+				for _, o := range all[i].settled(ctx) {
+					still[fmt.Sprintf("%s %T", all[i].namespace, o)] = o.GetResourceVersion()
+				}
+			}
+			return still
+		}
+		var last map[string]string
+		var since time.Time
+		Eventually(func() time.Duration {
+			if now := versions(); !maps.Equal(now, last) {
+				last, since = now, time.Now()
+			}
+			return time.Since(since)
+		}).Should(BeNumerically(">", 3*time.Second))
+
+		By("having the safeguard again")
+		for i := range all {
+			Expect(api.Create(ctx, builder.NetworkPolicy(all[i].namespace, "deny-egress").Build())).To(Succeed())
+		}
+		for i := range all {
+			all[i].awaitRunning(ctx)
+			Eventually(func() string { return all[i].manifest(ctx) }).Should(Equal(manifests[all[i].namespace]), all[i].namespace)
+		}
+	}, NodeTimeout(3*time.Minute))
+})
+
+func workloads(ctx context.Context) []served {
+	GinkgoHelper()
+	const (
+		raySamples    = "config/samples/"
+		kserveSamples = "docs/samples/"
+	)
+	return []served{
+		{namespace: "deployment", object: inline(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: server}, spec: {replicas: 2, selector: {matchLabels: {app: server}}, template: ` + pod + `}}`), pods: 2},
+		{namespace: "statefulset", object: inline(`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: server}, spec: {replicas: 2, serviceName: server, podManagementPolicy: Parallel, selector: {matchLabels: {app: server}}, template: ` + pod + `}}`), pods: 2},
+		{namespace: "daemonset", object: inline(`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: server}, spec: {selector: {matchLabels: {app: server}}, template: ` + pod + `}}`), pods: 3, cannotStop: true},
+		{namespace: "job", object: inline(`{apiVersion: batch/v1, kind: Job, metadata: {name: batch}, spec: {parallelism: 2, template: ` + podOnce + `}}`), pods: 2, nowhere: true},
+		{namespace: "jobset", object: inline(`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: batch}, spec: {replicatedJobs: [{name: workers, replicas: 1, template: {spec: {template: ` + podOnce + `}}}]}}`), standIn: jobSet, pods: 1, nowhere: true},
+		{namespace: "lws", object: lws.sample(ctx, "config/samples/leaderworkerset_v1_leaderworkerset.yaml", "LeaderWorkerSet")[0], standIn: leaderWorkerSet, pods: 12},
+		{namespace: "raycluster", object: kuberay.sample(ctx, raySamples+"ray-cluster.sample.yaml", "RayCluster")[0], standIn: rayCluster, pods: 2},
+		{namespace: "rayservice", object: kuberay.sample(ctx, raySamples+"ray-service.sample.yaml", "RayService")[0], standIn: rayService, pods: 2},
+		{namespace: "kserve", object: kserve.sample(ctx, kserveSamples+"v1beta1/sklearn/v1/sklearn.yaml", "InferenceService")[0], standIn: inferenceService, pods: 1},
+		{namespace: "kserve-llm", object: kserve.sample(ctx, kserveSamples+"llmisvc/single-node-gpu/llm-inference-service-qwen2-7b-gpu.yaml", "LLMInferenceService")[0], standIn: llmInferenceService, pods: 3},
+		{namespace: "knative", object: knative.sample(ctx, "test/test_images/helloworld/service.yaml", "Service")[0], standIn: knativeService, pods: 1, cannotStop: true},
+		{namespace: "rollout", object: rollouts.sample(ctx, "examples/rollout-canary.yaml", "Rollout")[0], standIn: rollout, pods: 5},
+		{namespace: "fleet", object: inline(`{apiVersion: example.com/v1, kind: Fleet, metadata: {name: armada}, spec: {ships: 2}}`), standIn: fleet, pods: 2},
+	}
+}
+
+// Templates of pods. KWOK completes the pods of Jobs as soon as they run, so these pass the gate and find no node.
+const (
+	pod     = `{metadata: {labels: {app: server}}, spec: {containers: [{name: server, image: registry.example/server}]}}`
+	podOnce = `{spec: {restartPolicy: Never, nodeSelector: {no: such-node}, containers: [{name: server, image: registry.example/server}]}}`
+)
+
+func inline(manifest string) *unstructured.Unstructured {
+	GinkgoHelper()
+	return decode([]byte(manifest))[0]
+}
+
+// createPolicy makes the policy that all the namespaces are under: it asks for limited egress, and stops at once.
+func createPolicy(ctx context.Context) {
+	GinkgoHelper()
+	policy := builder.ScalingPolicy("compat").Lease(24 * time.Hour).Level(builder.Level(builder.ASL2).Security("egress")).Build()
+	policy.Spec.Levels[0].OnShortfall = []v1alpha1.ShortfallStep{{Action: v1alpha1.ShortfallStop}}
+	Expect(api.Create(ctx, builder.Safeguard("egress").Egress().Build())).To(Succeed())
+	Expect(api.Create(ctx, policy)).To(Succeed())
+}
+
+func (s *served) create(ctx context.Context) {
+	GinkgoHelper()
+	ns := builder.Namespace(s.namespace).Build()
+	ns.Labels = map[string]string{v1alpha1.EnforceLabel: "compat", v1alpha1.ModelLabel: model}
+	for _, o := range []client.Object{ns, builder.NetworkPolicy(s.namespace, "deny-egress").Build(), builder.ModelDeployment(s.namespace, model).Build()} {
+		Expect(api.Create(ctx, o)).To(Succeed())
+	}
+	Eventually(func() error {
+		return api.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "default"}, &corev1.ServiceAccount{})
+	}).Should(Succeed())
+	Eventually(s.model).WithContext(ctx).Should(HaveField("Status.Verdict", v1alpha1.OutcomeCleared))
+	s.object.SetNamespace(s.namespace)
+	Expect(api.Create(ctx, s.object)).To(Succeed(), s.namespace)
+	if s.standIn != nil {
+		s.standIn.run(s.object)
+	}
+}
+
+func (s *served) model(ctx context.Context) (*v1alpha1.ModelDeployment, error) {
+	md := &v1alpha1.ModelDeployment{}
+	return md, api.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: model}, md)
+}
+
+func (s *served) workload(state v1alpha1.WorkloadState, pods int) OmegaMatcher {
+	return HaveField("Status.Workloads", HaveExactElements(SatisfyAll(
+		HaveField("Group", s.object.GroupVersionKind().Group), HaveField("Kind", s.object.GetKind()), HaveField("Name", s.object.GetName()),
+		HaveField("State", state), HaveField("Pods", BeEquivalentTo(pods)))))
+}
+
+func (s *served) awaitRunning(ctx context.Context) {
+	GinkgoHelper()
+	phase := corev1.PodRunning
+	if s.nowhere {
+		phase = corev1.PodPending
+	}
+	Eventually(s.pastTheGate(phase)).WithContext(ctx).Should(Equal(s.pods), s.namespace)
+	Eventually(s.model).WithContext(ctx).Should(s.workload(v1alpha1.WorkloadRunning, s.pods), s.namespace)
+}
+
+func (s *served) awaitStopped(ctx context.Context) {
+	GinkgoHelper()
+	state, pods := v1alpha1.WorkloadStopped, 0
+	if s.cannotStop {
+		state, pods = v1alpha1.WorkloadCannotBeStopped, s.pods
+	}
+	Eventually(s.model).WithContext(ctx).Should(s.workload(state, pods), s.namespace)
+}
+
+// pastTheGate counts the pods of the model that are in a phase and held by nothing; -1, others are there besides.
+func (s *served) pastTheGate(phase corev1.PodPhase) func(context.Context) (int, error) {
+	return func(ctx context.Context) (int, error) {
+		list := &corev1.PodList{}
+		err := api.List(ctx, list, client.InNamespace(s.namespace))
+		for _, p := range list.Items {
+			if p.Labels[v1alpha1.ModelLabel] != model || len(p.Spec.SchedulingGates) > 0 || p.Status.Phase != phase || p.DeletionTimestamp != nil {
+				return -1, err
+			}
+		}
+		return len(list.Items), err
+	}
+}
+
+// settled gives what must keep still: the workload, its model, and what the operator writes around them.
+func (s *served) settled(ctx context.Context) []client.Object {
+	GinkgoHelper()
+	md, err := s.model(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return []client.Object{md, s.now(ctx)}
+}
+
+func (s *served) now(ctx context.Context) *unstructured.Unstructured {
+	GinkgoHelper()
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(s.object.GroupVersionKind())
+	Expect(api.Get(ctx, client.ObjectKeyFromObject(s.object), o)).To(Succeed())
+	return o
+}
+
+// manifest gives what a team wrote: spec, labels and annotations, and that no field is ours.
+func (s *served) manifest(ctx context.Context) string {
+	GinkgoHelper()
+	o := s.now(ctx)
+	ours := 0
+	for _, entry := range o.GetManagedFields() {
+		if entry.Manager == workload.FieldManager {
+			ours++
+		}
+	}
+	raw, err := json.Marshal(map[string]any{"spec": o.Object["spec"], "labels": o.GetLabels(), "annotations": o.GetAnnotations(), "ours": ours})
+	Expect(err).NotTo(HaveOccurred())
+	return string(raw)
+}
