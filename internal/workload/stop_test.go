@@ -129,8 +129,8 @@ func TestStopAndStart(t *testing.T) {
 	if state, err := w.Look(t.Context(), serving); state != v1alpha1.WorkloadStartedByOthers || err != nil {
 		t.Fatal(state, err)
 	}
-	for range 2 { // no matter whether it is remembered
-		if _, err := again().Stop(t.Context(), serving, "llm", false); err != nil {
+	for _, w := range []*Workloads{again(), workloadsOn(t, c)} { // no matter whether it is remembered
+		if _, err := w.Stop(t.Context(), serving, "llm", false); err != nil {
 			t.Fatal(err)
 		}
 		if replicas, _ := read(t, c); replicas != 5 {
