@@ -122,7 +122,14 @@ func TestFetchFromARegistryThatIsUpToSomething(t *testing.T) {
 			fmt.Fprint(w, `{"schemaVersion":2,"layers":[]}`)
 		}), "gave a manifest of digest"},
 		"redirects the manifest": {on("/manifests/", sends(http.StatusTemporaryRedirect)), "not followed"},
-		"redirects the layer":    {on("/blobs/", sends(http.StatusFound)), "not followed"},
+		"redirects within": {on("/manifests/", func(w http.ResponseWriter, r *http.Request) {
+			if !strings.Contains(r.URL.RawQuery, "again") {
+				http.Redirect(w, r, r.URL.Path+"?again", http.StatusFound)
+				return
+			}
+			genuine.ServeHTTP(w, r)
+		}), "not followed"},
+		"redirects the layer": {on("/blobs/", sends(http.StatusFound)), "not followed"},
 		"wants a token from elsewhere": {on("/v2/", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="`+elsewhere.URL+`/token",service="x"`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -137,5 +144,17 @@ func TestFetchFromARegistryThatIsUpToSomething(t *testing.T) {
 				t.Errorf("fetch = %.100q, %v; want %q", got, err, tc.want)
 			}
 		})
+	}
+}
+
+func TestTransportAsksOneHost(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("another host was asked") }))
+	t.Cleanup(elsewhere.Close)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, elsewhere.URL+"/v2/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newTransport("registry.example").RoundTrip(req); err == nil || !strings.Contains(err.Error(), "another host") {
+		t.Errorf("RoundTrip = %v", err)
 	}
 }

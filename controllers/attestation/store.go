@@ -21,10 +21,11 @@ import (
 
 // Limits of what is kept, in bytes of evidence.
 const (
-	// maxResults is how much evidence a generation of results may be about; two are kept.
-	maxResults = 256 << 20
+	// maxResults is how much evidence a generation of results may be about; two are kept. What is dropped is verified again
+	// when it is asked for.
+	maxResults = 64 << 20
 	// maxFetched is how much is kept of what was fetched from registries.
-	maxFetched = 64 << 20
+	maxFetched = 32 << 20
 )
 
 // Store keeps what was fetched and verified. It is safe for concurrent use.

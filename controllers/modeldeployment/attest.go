@@ -29,6 +29,7 @@ func (g *gathered) attest(e enrolment, now time.Time, attestable []*safeguard.Co
 		return
 	}
 	in := g.evidence.Case(now, g.model, e.policy, g.attestations)
+	in.Standing = g.standing
 	for _, compiled := range attestable {
 		found := compiled.Attest(in)
 		findings[compiled.Name] = found.Finding

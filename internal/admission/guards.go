@@ -17,7 +17,7 @@ func ledgers(install Install) Object {
 		MatchConstraints: match(selector(),
 			resources(group, version, onWrite, "clearanceledgers"),
 			resources(group, version, onUpdate, "modeldeployments/status", "scalingpolicies/status", "safeguards/status",
-				"capabilityassessments/status", "safetyroadmaps/status", "approvals/status", "waivers/status")),
+				"capabilityassessments/status", "safetyroadmaps/status", "attestations/status", "approvals/status", "waivers/status")),
 		Validations: []admissionv1.Validation{deny(
 			fmt.Sprintf("request.userInfo.username == %s || (request.operation == 'DELETE' && has(namespaceObject.metadata.deletionTimestamp))",
 				quoted(install.Username)),

@@ -37,6 +37,8 @@ type Case struct {
 	Weights string
 	// Environments are the digests by which statements name the model's namespace, and the whole cluster.
 	Environments []string
+	// Standing says that the model is cleared now. Then what is still being fetched takes nothing away.
+	Standing bool
 	// Attested is what was found in the places where evidence for this model may lie.
 	Attested []Attested
 }
@@ -194,8 +196,10 @@ func (r *evidenceRule) match(in Case) *matched {
 		a := &in.Attested[i]
 		var broken *evidence.Panic
 		switch {
-		case a.Fetching:
+		case a.Fetching && !in.Standing:
 			m.unknown, m.unfetched = cmp.Or(m.unknown, a.Name+" is being fetched"), true
+		case a.Fetching:
+			m.refused, m.unfetched = append(m.refused, a.Name+" is being fetched"), true
 		case a.Unfetched:
 			m.refused, m.unfetched = append(m.refused, fmt.Sprintf("%s: %v", a.Name, a.Err)), true
 		case errors.As(a.Err, &broken):

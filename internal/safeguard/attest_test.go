@@ -59,6 +59,7 @@ func TestAttest(t *testing.T) {
 		trust    func(*v1alpha1.Trust)
 		contents []string
 		more     []Attested
+		standing bool
 		want     string
 		until    time.Time
 		next     time.Time
@@ -215,6 +216,12 @@ func TestAttest(t *testing.T) {
 		"one that is being fetched": {
 			contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Fetching: true}}, want: "Unknown: serving/z is being fetched",
 		},
+		"one that is being fetched for a model that is cleared": {
+			standing: true, contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Fetching: true}}, want: "Satisfied",
+		},
+		"the only one is being fetched for a model that is cleared": {
+			standing: true, more: []Attested{{Name: "serving/z", Fetching: true}}, want: "Unknown: no statement",
+		},
 		"one that could not be fetched": {
 			contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Unfetched: true, Err: errors.New("refused")}}, want: "Satisfied",
 		},
@@ -238,7 +245,7 @@ func TestAttest(t *testing.T) {
 				rule.Signers = []string{"a", "b"}
 			}
 			got := mustCompile(t, attested(rule)).Attest(Case{
-				Now: today, Policy: "p", Trust: trust, Weights: weights, Environments: []string{here, cluster},
+				Now: today, Policy: "p", Trust: trust, Weights: weights, Environments: []string{here, cluster}, Standing: tc.standing,
 				Attested: append(verified(t, trust, tc.contents...), tc.more...),
 			})
 			if said := string(got.State) + ": " + got.Message; !strings.HasPrefix(said, tc.want) || !got.ValidUntil.Equal(tc.until) || !got.Next.Equal(tc.next) {

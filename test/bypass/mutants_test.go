@@ -42,6 +42,11 @@ const (
 	approvals   = "internal/decision/approve.go"
 	waiving     = "internal/decision/waive.go"
 	gathering   = "controllers/modeldeployment/gather.go"
+	attesting   = "internal/safeguard/attest.go"
+	trusting    = "internal/evidence/trust.go"
+	reading     = "internal/evidence/json.go"
+	statements  = "internal/evidence/statement.go"
+	finding     = "controllers/attestation/source.go"
 )
 
 // Changes that several mutants make.
@@ -269,6 +274,41 @@ var mutants = []mutant{
 	{"waivers-unlimited", "`refusal`: the policy says for how long, and of what", "it does not",
 		[]change{{waiving, `if d := w.ends.Sub(w.begins); d > longest {`, `if d := w.ends.Sub(w.begins); false {`}, {waiving, `o.unwaivable && slices.Contains`, `false && slices.Contains`}},
 		[]string{"31: a waiver that is too long"}},
+	{"any-type", "evidence: the predicate type is the one that is asked for", "any counts",
+		[]change{{attesting, `a.Statement == nil || a.Statement.PredicateType != r.spec.PredicateType`, `a.Statement == nil`}},
+		[]string{"20: "}},
+	{"any-subject", "evidence: a subject is the model's weights", "any subject counts",
+		[]change{{attesting, `return slices.Contains(a.Statement.Subjects, s)`, `return true || slices.Contains(a.Statement.Subjects, s)`},
+			{finding, `append(SubjectsOf(s.Cluster)(md), inRegistry)`, `append(SubjectsOf(s.Cluster)(md), inRegistry, "sha256:"+strings.Repeat("cd", 32), evidence.EnvironmentSubject("cluster", md.Namespace))`},
+			{finding, "\"slices\"\n", "\"slices\"\n\t\"strings\"\n"}},
+		[]string{"21: "}},
+	{"keys-uncounted", "evidence: signers are counted by their keys", "each signature counts",
+		[]change{{attesting, `if !slices.Contains(c.keys, key) {`, `if true {`}},
+		[]string{"22: "}},
+	{"last-key-wins", "evidence: no key comes twice in JSON", "the last one counts",
+		[]change{{reading, `if _, twice := object[key]; twice {`, `if false {`}},
+		[]string{"25: "}},
+	{"any-payload-type", "evidence: the payload type is that of in-toto", "any is read",
+		[]change{{statements, `if e.PayloadType != PayloadType {`, `if false {`}},
+		[]string{"25: "}},
+	{"future-counts", "evidence: what is dated in the future does not count yet", "it does",
+		[]change{{attesting, `case c.time.After(now):`, `case false:`}},
+		[]string{"26: "}},
+	{"never-too-old", "evidence: what is too old does not count", "it does",
+		[]change{{attesting, `if !f.ValidUntil.IsZero() && !in.Now.Before(f.ValidUntil) {`, `if f.ValidUntil = (time.Time{}); false {`}},
+		[]string{"26: "}},
+	{"keys-never-end", "evidence: a key that is over does not count", "it does",
+		[]change{{trusting, `case !s.notAfter.IsZero() && when.After(s.notAfter):`, `case false:`}},
+		[]string{"26: "}},
+	{"revoked-counts", "evidence: a key that is revoked does not count", "it does",
+		[]change{{trusting, `return false, fmt.Errorf("%s is revoked: %s", name, s.revoked.Reason)`, `return true, nil`}},
+		[]string{"26: "}},
+	{"failure-unseen", "evidence: the newest that failed beats older ones that passed", "it does so only when none passed",
+		[]change{{attesting, `case fails != nil && (passes == nil || !passes.time.After(fails.time)):`, `case fails != nil && passes == nil:`}},
+		[]string{"27: "}},
+	{"evidence-from-everywhere", "evidence: lies in the model's namespace or in that for all", "it is looked for in all namespaces",
+		[]change{{finding, `slices.Compact([]string{md.Namespace, s.Namespace})`, `slices.Compact([]string{md.Namespace, ""})`}},
+		[]string{"32: "}},
 }
 
 func mutantNamed(name string) (mutant, error) {

@@ -45,6 +45,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("gates and binding", gateTricks)
 	Describe("authority", authorityTricks)
 	Describe("approvals and waivers", approvalTricks)
+	Describe("evidence", evidenceTricks)
 	Describe("faults", faults)
 	Describe("enforcement removed", removal)
 })
@@ -80,7 +81,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	admin = clientOf(cluster.RESTConfig())
 
-	for _, o := range pack() {
+	for _, o := range append(pack(), evidencePack()...) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)

@@ -30,6 +30,8 @@ var (
 	st *stack.Stack
 	// api is a cluster admin's client, which reads the API server and no cache.
 	api client.WithWatch
+	// evidenceStore is the registry from which managers may fetch evidence.
+	evidenceStore *evidenceRegistry
 	// manager is the one that runs. Tests that stop it start another.
 	manager *stack.Manager
 )
@@ -66,13 +68,14 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	api, err = client.NewWithWatch(st.RESTConfig(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
+	evidenceStore = newEvidenceRegistry()
 	startManager(ctx)
 }, NodeTimeout(5*time.Minute))
 
 func startManager(ctx context.Context) {
 	GinkgoHelper()
 	var err error
-	manager, err = st.StartManager(ctx)
+	manager, err = st.StartManager(ctx, "--evidence-registries="+evidenceStore.host())
 	Expect(err).NotTo(HaveOccurred())
 }
 

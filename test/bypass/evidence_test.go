@@ -1,0 +1,158 @@
+package bypass
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/evidence"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/testing/signing"
+)
+
+const (
+	// attestedName asks at ASL-3 for a statement by one signer, and countersignedName for one by two.
+	attestedName      = "bypass-attested"
+	countersignedName = "bypass-countersigned"
+
+	reviewType = "https://interlock.dev/predicates/review-of-tests/v1"
+)
+
+// Keys of the signers that the policies trust, each by the name of its variable, and of one whom they do not.
+var redTeam, auditor, over, gone, stranger = signing.Fixed(1), signing.Fixed(2), signing.Fixed(3), signing.Fixed(4), signing.Fixed(5)
+
+// evidencePack gives the policies that ask for evidence. What shows ASL-3 is evidence and nothing else.
+func evidencePack() []client.Object {
+	signers := []string{"red-team", "auditor", "over", "gone"}
+	trusting := func(name, safeguard string) client.Object {
+		p := builder.ScalingPolicy(name).Level(builder.Level(builder.ASL2).Deployment(imagePinned)).Level(builder.Level(builder.ASL3).Deployment(safeguard)).
+			Trust("red-team", redTeam.PEM).Trust("auditor", auditor.PEM).Trust("over", over.PEM).Trust("gone", gone.PEM).Build()
+		p.Spec.Trust.Signers[2].NotAfter = &metav1.Time{Time: time.Now().AddDate(0, 0, -1)}
+		p.Spec.Trust.Signers[3].Revoked = &v1alpha1.Revocation{Reason: v1alpha1.RevocationCompromised}
+		return p
+	}
+	return []client.Object{
+		builder.Safeguard("reviewed").Evidence(reviewType, signers...).
+			EvidenceRule(func(e *v1alpha1.EvidenceRule) { e.MaxAgeDays = new(int32(30)) }).Build(),
+		builder.Safeguard("countersigned").Evidence(reviewType, signers...).
+			EvidenceRule(func(e *v1alpha1.EvidenceRule) { e.Threshold = 2 }).Build(),
+		trusting(attestedName, "reviewed"), trusting(countersignedName, "countersigned"),
+	}
+}
+
+func reviewed(ago time.Duration, subjects ...string) signing.Statement {
+	if len(subjects) == 0 {
+		subjects = []string{builder.Digest}
+	}
+	return signing.Review(reviewType, time.Now().Add(-ago), subjects...)
+}
+
+// bring makes Attestations in the tenant's namespace and waits until Interlock has looked at each.
+func (t *tenant) bring(ctx context.Context, contents map[string]string) {
+	GinkgoHelper()
+	for name, content := range contents {
+		t.bringTo(ctx, t.namespace, name, content)
+	}
+}
+
+func (t *tenant) bringTo(ctx context.Context, namespace, name, content string) {
+	GinkgoHelper()
+	a := builder.Attestation(namespace, name, content)
+	Expect(admin.Create(ctx, a)).To(Succeed())
+	Eventually(ctx, func(g Gomega) {
+		g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(a), a)).To(Succeed())
+		g.Expect(a.Status.Conditions).NotTo(BeEmpty(), name)
+	}).Should(Succeed())
+}
+
+// staysHeld fails if a model that lacks nothing but evidence is cleared by what there is, and if it is not by a genuine
+// statement.
+func (t *tenant) staysHeld(ctx context.Context, genuine string) {
+	GinkgoHelper()
+	again := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"example.com/look":"again"}}}`))
+	Expect(admin.Patch(ctx, builder.ModelDeployment(t.namespace, llama).Build(), again)).To(Succeed())
+	Consistently(ctx, func(g Gomega) {
+		md := &v1alpha1.ModelDeployment{}
+		g.Expect(admin.Get(ctx, t.key(llama), md)).To(Succeed())
+		g.Expect(md.Status.Verdict).To(Equal(v1alpha1.OutcomeHeld), "%+v", md.Status.Safeguards)
+	}).WithTimeout(time.Second).Should(Succeed())
+	t.bring(ctx, map[string]string{"genuine": genuine})
+	t.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
+}
+
+func evidenceTricks() {
+	It("20: a genuine statement of another predicate type does not count", func(ctx SpecContext) {
+		t := newTenant(ctx, attestedName)
+		other := reviewed(time.Hour)
+		other.Type = "https://interlock.dev/predicates/another-review/v1"
+		longer, bare := reviewed(time.Hour), reviewed(time.Hour)
+		longer.Type, bare.Type = reviewType+"/", strings.TrimSuffix(reviewType, "/v1")
+		t.bring(ctx, map[string]string{"other": other.Sign(redTeam), "longer": longer.Sign(redTeam), "bare": bare.Sign(redTeam)})
+		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
+	})
+
+	It("21: a genuine statement about another model, or about where it is served, does not count", func(ctx SpecContext) {
+		t := newTenant(ctx, attestedName)
+		t.bring(ctx, map[string]string{
+			"another-model": reviewed(time.Hour, "sha256:"+strings.Repeat("cd", 32)).Sign(redTeam),
+			"another-place": reviewed(time.Hour, evidence.EnvironmentSubject("cluster", t.namespace)).Sign(redTeam),
+		})
+		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
+	})
+
+	It("22: a key that signs twice, under whatever ids and in whatever envelopes, is one signer", func(ctx SpecContext) {
+		t := newTenant(ctx, countersignedName)
+		s := reviewed(time.Hour)
+		ids := signing.Envelope(signing.PayloadType, s.JSON(), redTeam, redTeam)
+		ids.Signatures[0].KeyID, ids.Signatures[1].KeyID = "red-team", "auditor"
+		t.bring(ctx, map[string]string{
+			"twice": s.Sign(redTeam, redTeam), "by-ids": signing.Text(ids), "apart": s.Sign(redTeam), "with-a-stranger": s.Sign(redTeam, stranger)})
+		t.staysHeld(ctx, s.Sign(redTeam, auditor))
+	})
+
+	It("25: what two readers could read differently does not count, though it is signed", func(ctx SpecContext) {
+		t := newTenant(ctx, attestedName)
+		text := string(reviewed(time.Hour).JSON())
+		signed := func(payloadType, payload string) string {
+			return signing.Text(signing.Envelope(payloadType, []byte(payload), redTeam))
+		}
+		t.bring(ctx, map[string]string{
+			"a-key-twice":          signed(signing.PayloadType, strings.Replace(text, `"result":"Passed"`, `"result":"Failed","result":"Passed"`, 1)),
+			"another-payload-type": signed("application/vnd.example+json", text),
+			"not-json":             signed(signing.PayloadType, "passed"),
+			"more":                 signed(signing.PayloadType, text+text),
+		})
+		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
+	})
+
+	It("26: what is signed before or after its time, or by a key that is over or revoked, does not count", func(ctx SpecContext) {
+		t := newTenant(ctx, attestedName)
+		t.bring(ctx, map[string]string{
+			"tomorrow": reviewed(-24 * time.Hour).Sign(redTeam), "too-old": reviewed(31 * 24 * time.Hour).Sign(redTeam),
+			"by-one-over": reviewed(time.Hour).Sign(over), "by-one-gone": reviewed(10 * 24 * time.Hour).Sign(gone), "by-a-stranger": reviewed(time.Hour).Sign(stranger),
+		})
+		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
+	})
+
+	It("27: a newer result that failed is not outvoted by older ones that passed", func(ctx SpecContext) {
+		t := newTenant(ctx, attestedName)
+		t.bring(ctx, map[string]string{
+			"failed": reviewed(2 * time.Hour).With(map[string]any{"result": "Failed"}).Sign(auditor),
+			"older":  reviewed(3*time.Hour).Sign(redTeam, auditor), "oldest": reviewed(4 * time.Hour).Sign(redTeam),
+		})
+		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
+	})
+
+	It("32: evidence in another namespace does not count without that namespace's being for all", func(ctx SpecContext) {
+		t, neighbour := newTenant(ctx, attestedName), newTenant(ctx, policyName)
+		t.bringTo(ctx, neighbour.namespace, "review", reviewed(time.Hour).Sign(redTeam))
+		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
+	})
+}

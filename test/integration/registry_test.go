@@ -1,0 +1,109 @@
+package integration
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+)
+
+// evidenceRegistry is one that the manager may ask, and that can be out of order.
+type evidenceRegistry struct {
+	server *httptest.Server
+	broken atomic.Bool
+	// asked counts the requests for layers.
+	asked atomic.Int32
+}
+
+func newEvidenceRegistry() *evidenceRegistry {
+	r := &evidenceRegistry{}
+	genuine := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if r.broken.Load() {
+			http.Error(w, "out of order", http.StatusServiceUnavailable)
+			return
+		}
+		if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/") {
+			r.asked.Add(1)
+		}
+		genuine.ServeHTTP(w, req)
+	}))
+	DeferCleanup(r.server.Close)
+	return r
+}
+
+func (r *evidenceRegistry) host() string { return strings.TrimPrefix(r.server.URL, "http://") }
+
+// push gives the reference of a manifest with one layer.
+func (r *evidenceRegistry) push(content string) string {
+	GinkgoHelper()
+	image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		static.NewLayer([]byte(content), "application/vnd.dsse.envelope.v1+json"))
+	Expect(err).NotTo(HaveOccurred())
+	digest, err := image.Digest()
+	Expect(err).NotTo(HaveOccurred())
+	reference, err := name.NewDigest(r.host() + "/evidence@" + digest.String())
+	Expect(err).NotTo(HaveOccurred())
+	Expect(remote.Write(reference, image)).To(Succeed())
+	return reference.String()
+}
+
+var _ = Describe("Evidence in a registry", func() {
+	It("is fetched once by its digest, and a restart while the registry is down revokes nothing", func(ctx SpecContext) {
+		a := newAttestedWorld(ctx, nil)
+		reference := evidenceStore.push(a.review(time.Hour).Sign(a.redTeam))
+		create(ctx, a.modelDeployment("llm", builder.ASL2), a.deployment("server", 1, a.pinnedPod("llm")),
+			builder.AttestationIn(a.ns, "review", reference))
+		a.awaitCleared(ctx, "llm", 1)
+		Eventually(attestationReady(a.ns, "review")).WithContext(ctx).Should(condition(metav1.ConditionTrue, v1alpha1.ReasonVerified, "red-team"))
+		asked := evidenceStore.asked.Load()
+		a.changeTrust(ctx, func(t *v1alpha1.Trust) { t.Signers = t.Signers[:1] })
+		Consistently(a.verdict("llm")).WithContext(ctx).WithTimeout(time.Second).Should(Equal(v1alpha1.OutcomeCleared))
+		Expect(evidenceStore.asked.Load()).To(Equal(asked), "what a digest names is fetched once")
+
+		By("saying why what is named there does not count, which takes nothing away")
+		fetching := a.watch(ctx)
+		create(ctx, builder.AttestationIn(a.ns, "of-another-registry", "registry.example/evidence@"+builder.Digest),
+			builder.AttestationIn(a.ns, "gone", evidenceStore.host()+"/evidence@"+builder.Digest))
+		Eventually(attestationReady(a.ns, "of-another-registry")).WithContext(ctx).Should(
+			condition(metav1.ConditionFalse, v1alpha1.ReasonNotFetched, "--evidence-registries"))
+		Eventually(attestationReady(a.ns, "gone")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonNotFetched, "fetch the manifest"))
+		Expect(fetching.of(dropsClearance("llm"))).To(BeEmpty())
+
+		By("restarting while the registry is out of order")
+		Expect(manager.Stop(ctx)).To(Succeed())
+		DeferCleanup(needManager)
+		evidenceStore.broken.Store(true)
+		DeferCleanup(func() { evidenceStore.broken.Store(false) })
+		history := a.watch(ctx)
+		startManager(ctx)
+		create(ctx, a.modelDeployment("new", builder.ASL2))
+		Eventually(a.found("new")).WithContext(ctx).Should(HavePrefix("Unknown"))
+		Consistently(func(ctx context.Context) bool { return clears(a.ledger(ctx), "llm") }).WithContext(ctx).WithTimeout(2 * time.Second).Should(BeTrue())
+		Expect(a.verdict("new")(ctx)).To(Equal(v1alpha1.OutcomeHeld))
+
+		By("mending the registry")
+		evidenceStore.broken.Store(false)
+		Eventually(a.verdict("new")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+		Expect(history.of(dropsClearance("llm"))).To(BeEmpty())
+		Expect(a.podsOf("llm")(ctx)).To(HaveEach(beRunning()))
+	})
+})
