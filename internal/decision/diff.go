@@ -53,7 +53,11 @@ const (
 	SubjectShortfall Subject = "shortfall"
 	// SubjectLease is how long a clearance lasts.
 	SubjectLease Subject = "lease"
-	// SubjectText is wording, sources, sign-offs and the like, which hold no model.
+	// SubjectSignOff is who has to approve what.
+	SubjectSignOff Subject = "sign-off"
+	// SubjectWaiver is what may be waived, and for how long.
+	SubjectWaiver Subject = "waiver"
+	// SubjectText is wording, sources, sign-offs for the reader and the like, which hold no model.
 	SubjectText Subject = "text"
 )
 
@@ -94,6 +98,7 @@ func Diff(before, after Framework) []Change {
 	d.compareShortfall()
 	d.compareLease()
 	d.compareAssessment()
+	d.compareAuthority()
 	d.compareTexts()
 	slices.SortFunc(d.changes, func(a, b Change) int {
 		return cmp.Or(slices.Index(effects, a.Effect)-slices.Index(effects, b.Effect), cmp.Compare(a.What, b.What),
