@@ -177,9 +177,8 @@ var mutants = []mutant{
 `}},
 		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard"}},
 	{"all-released", "release: only of a cleared model, and `interlock-guard` looks again", "neither looks",
-		[]change{unclearedRelease, {model, `	default:
-		return time.Time{}, nil`, `	default:
-		return time.Time{}, r.release(ctx, g.held())`}},
+		[]change{unclearedRelease, {model, `return time.Time{}, r.standDown(ctx, model, g.networkPolicies)`,
+			`return time.Time{}, errors.Join(r.standDown(ctx, model, g.networkPolicies), r.release(ctx, g.held()))`}},
 		[]string{"34: a manager that is killed while", "34: whenever a manager", "34: two managers"}},
 	{"managers-disagree", "`LeaseEnd`: ends lie on a grid of time, so that two managers agree", "each process has a grid of its own",
 		[]change{{decisions, `slot := now.UTC().Truncate(half)`, `slot := now.UTC().Truncate(half).Add(time.Duration(os.Getpid()%60) * time.Second)`},
@@ -217,7 +216,7 @@ var mutants = []mutant{
 	{"judgement-trusted", "`interlock-hold`: gates even where nobody judges", "it adds no gate",
 		[]change{nothingIsHeld}, []string{"33: with the judgement"}},
 	{"loose-stays", "model controller: takes out what runs without clearance", "it does not",
-		[]change{{model, `		return r.shortfall(ctx, now, g, enforced, report)`, `		return time.Time{}, nil`}},
+		[]change{{model, `		if g.onlyWaits {`, `		if true {`}},
 		[]string{"33: what an admin lets loose", "7: raising the scale", "34: whenever a manager", "34: two managers"}},
 	{"no-policy-no-matter", "`Decide`: no policy, no clearance", "it clears",
 		[]change{{decisions, `	if in.Policy == nil {
