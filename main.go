@@ -56,7 +56,7 @@ const (
 
 // gcPercent is lower than the usual 100: the operator is idle most of the time, and what it holds counts more than the
 // processor time of collecting it.
-const gcPercent = 50
+const gcPercent = 30
 
 func main() {
 	var c config
