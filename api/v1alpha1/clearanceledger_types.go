@@ -37,6 +37,12 @@ type ClearanceLedgerSpec struct {
 	// +kubebuilder:validation:MaxItems=10000
 	Clearances []Clearance `json:"clearances,omitempty"`
 
+	// adjustments of the models whose new pods are given something, whether they are cleared or held.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10000
+	Adjustments []ModelAdjustments `json:"adjustments,omitempty"`
+
 	// notices are what is said to whoever applies a workload; only in the ledger named interlock-notices.
 	// +optional
 	// +listType=atomic
@@ -62,6 +68,21 @@ type Clearance struct {
 
 	// models are the names of the ModelDeployments, each between blanks (" alpha beta "). Names are DNS labels, so a
 	// blank cannot be forged.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=1000000
+	Models string `json:"models,omitempty"`
+}
+
+// ModelAdjustments are the adjustments of all models that have the same.
+type ModelAdjustments struct {
+	// safeguards are the names of the Safeguards whose adjustments apply, each between commas (",guard,sandbox,").
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=20000
+	Safeguards string `json:"safeguards,omitempty"`
+
+	// models are the names of the ModelDeployments, each between blanks (" alpha beta ").
 	// +required
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=1000000

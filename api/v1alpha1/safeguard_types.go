@@ -48,6 +48,11 @@ type SafeguardSpec struct {
 	// evidence verifies by a signed in-toto statement in an Attestation.
 	// +optional
 	Evidence *EvidenceRule `json:"evidence,omitempty"`
+
+	// adjust is what Interlock does to bring the safeguard about, which the verification method then judges. Absent:
+	// nothing.
+	// +optional
+	Adjust *Adjustment `json:"adjust,omitempty"`
 }
 
 // EvidenceRule says which signed statement shows a safeguard that no state of a cluster can show.

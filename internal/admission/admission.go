@@ -52,7 +52,7 @@ type Install struct {
 	Credential string
 }
 
-// Rule is the pod rule of one Safeguard, known to compile.
+// Rule is what one Safeguard asks of pods, known to compile, and what it gives them.
 type Rule struct {
 	// Safeguard is its name.
 	Safeguard string
@@ -60,6 +60,8 @@ type Rule struct {
 	Remedy string
 	// Validations that a pod must all meet.
 	Validations []v1alpha1.PodValidation
+	// Adjust is what new pods are given; nil, nothing.
+	Adjust *v1alpha1.PodAdjustment
 }
 
 // Object is a policy or a binding, with every default filled in, so that what the API server stores compares equal.
@@ -76,7 +78,7 @@ func Policies(install Install, rules []Rule) []Object {
 	onlyWarned := selector(exists(v1alpha1.WarnLabel), metav1.LabelSelectorRequirement{
 		Key: v1alpha1.EnforceLabel, Operator: metav1.LabelSelectorOpDoesNotExist})
 	return []Object{
-		hold(enrolled), holdBinding(enrolled),
+		hold(enrolled, rules), holdBinding(enrolled),
 		admit(enrolled, rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
 		guard(enrolled, install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
 		identity(enrolled), binding(IdentityPolicy, IdentityPolicy, admissionv1.Deny, enrolled, nil),

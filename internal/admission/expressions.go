@@ -67,6 +67,9 @@ const maxJoined = 90_000
 func meetsRules(rules []Rule) string {
 	var b strings.Builder
 	for _, r := range rules {
+		if len(r.Validations) == 0 {
+			continue
+		}
 		fmt.Fprintf(&b, " &&\n  (!%s || %s)", asks("clearance.rules", r.Safeguard), r.expression())
 	}
 	if b.Len() > maxJoined {

@@ -10,14 +10,30 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// hold adds the gate to every new pod whose model is not cleared, and the default model to those that name none. A pod
+// hold adds the gate to every new pod whose model is not cleared, the default model to those that name none, and to those
+// of models that are to be adjusted, cleared or not, what they lack of that: one policy, since each costs another
+// conversion of the ledger, and one patch, since each costs another rewriting of the pod. A pod
 // without a model and without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot
 // be seen in a mutation, where the pod has no creation time yet: AdmitPolicy refuses it then.
 //
-// A pod that names its model and carries the gate has all that this adds. It must not match: the API server comes here a
+// A pod that names its model, carries the gate and lacks nothing has all that this adds. It must not match: the API server comes here a
 // second time with each pod that was mutated, and an empty patch costs as much as any, since the pod is written out as
 // JSON and read back.
-func hold(namespaces *metav1.LabelSelector) Object {
+func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
+	lacks := fmt.Sprintf("%s != '' ? !%s && !%s : has(params.spec.defaultModel)",
+		modelOf, clearance(modelOf, anyTime), gated)
+	patch := patchLabel() + " +\n" + patchGate()
+	variables := []admissionv1.Variable{
+		{Name: "named", Expression: modelOf},
+		{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
+	}
+	if pieces := pieces(rules); len(pieces) > 0 {
+		lacks = fmt.Sprintf("(%s) ||\n%s", lacks, lacksForModel(pieces))
+		patch += " +\n" + patchAdjustments(pieces)
+		variables = append(variables,
+			admissionv1.Variable{Name: "given", Expression: given},
+			admissionv1.Variable{Name: "lacking", Expression: lacking(pieces, givenNames)})
+	}
 	return &admissionv1.MutatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
 		ObjectMeta: meta(HoldPolicy),
@@ -26,18 +42,11 @@ func hold(namespaces *metav1.LabelSelector) Object {
 			MatchConstraints:   match(namespaces, resources("", "v1", onCreate, "pods")),
 			FailurePolicy:      new(admissionv1.Fail),
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
-			MatchConditions: []admissionv1.MatchCondition{{
-				Name: "not-cleared",
-				Expression: fmt.Sprintf("%s != '' ? !%s && !%s : has(params.spec.defaultModel)",
-					modelOf, clearance(modelOf, anyTime), gated),
-			}},
-			Variables: []admissionv1.Variable{
-				{Name: "named", Expression: modelOf},
-				{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
-			},
+			MatchConditions:    []admissionv1.MatchCondition{{Name: "lacks-something", Expression: lacks}},
+			Variables:          variables,
 			Mutations: []admissionv1.Mutation{{
 				PatchType: admissionv1.PatchTypeJSONPatch,
-				JSONPatch: &admissionv1.JSONPatch{Expression: patchLabel() + " +\n" + patchGate()},
+				JSONPatch: &admissionv1.JSONPatch{Expression: patch},
 			}},
 		},
 	}

@@ -41,10 +41,40 @@ func Clearances(entries []Entry) []v1alpha1.Clearance {
 	return clearances
 }
 
+// Adjustments packs which adjustments apply to which model into the shape that the API server reads: one item for all
+// models that have the same. Safeguards are by the name of the model.
+func Adjustments(safeguards map[string][]string) []v1alpha1.ModelAdjustments {
+	models := map[string][]string{}
+	for model, names := range safeguards {
+		if len(names) > 0 {
+			models[RuleNames(names)] = append(models[RuleNames(names)], model)
+		}
+	}
+	var all []v1alpha1.ModelAdjustments
+	for _, names := range slices.Sorted(maps.Keys(models)) {
+		slices.Sort(models[names])
+		all = append(all, v1alpha1.ModelAdjustments{Safeguards: names, Models: " " + strings.Join(models[names], " ") + " "})
+	}
+	return all
+}
+
+// FindAdjustments gives the Safeguards whose adjustments apply to a model.
+func FindAdjustments(adjustments []v1alpha1.ModelAdjustments, model string) []string {
+	for _, a := range adjustments {
+		if strings.Contains(a.Models, " "+model+" ") {
+			return names(a.Safeguards)
+		}
+	}
+	return nil
+}
+
+func names(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+}
+
 // RuleNames writes names of Safeguards as ledgers hold them, each between commas.
 func RuleNames(safeguards []string) string {
-	names := slices.Sorted(slices.Values(safeguards))
-	return "," + strings.Join(names, ",") + ","
+	return "," + strings.Join(slices.Sorted(slices.Values(safeguards)), ",") + ","
 }
 
 // Find gives the clearance of a model, if it has one that can be read.
@@ -57,8 +87,7 @@ func Find(clearances []v1alpha1.Clearance, model string) (Entry, bool) {
 		if err != nil {
 			return Entry{}, false
 		}
-		rules := strings.FieldsFunc(c.Rules, func(r rune) bool { return r == ',' })
-		return Entry{Model: model, ValidUntil: until, Rules: rules}, true
+		return Entry{Model: model, ValidUntil: until, Rules: names(c.Rules)}, true
 	}
 	return Entry{}, false
 }
