@@ -87,6 +87,12 @@ const (
 	ReasonInvalidExpression = "InvalidExpression"
 	// ReasonInvalidResourceRule: the resource rule of the Safeguard cannot be read; the models that need it are held.
 	ReasonInvalidResourceRule = "InvalidResourceRule"
+	// ReasonInvalidAdjustment: the API server does not take what the Safeguard gives to pods; the models that need it are
+	// held.
+	ReasonInvalidAdjustment = "InvalidAdjustment"
+	// ReasonAdjustmentConflict: two Safeguards that the ScalingPolicy names set a field of pods to different values; the
+	// models that need both are held.
+	ReasonAdjustmentConflict = "AdjustmentConflict"
 	// ReasonSafeguardNotFound: the ScalingPolicy names a Safeguard that does not exist.
 	ReasonSafeguardNotFound = "SafeguardNotFound"
 	// ReasonSignersUnknown: Safeguards ask for signers that the ScalingPolicy does not trust; what they would show is missing.

@@ -492,6 +492,14 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	Waivers []WaiverResult `json:"waivers,omitempty"`
 
+	// adjustments name the Safeguards that give new pods of the model something (spec.adjust.pod). A pod that was given
+	// something says so in the annotation interlock.dev/adjusted.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	Adjustments []string `json:"adjustments,omitempty"`
+
 	// pods counts the living pods of the model.
 	// +optional
 	Pods *PodCounts `json:"pods,omitempty"`

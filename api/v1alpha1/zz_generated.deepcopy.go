@@ -923,6 +923,11 @@ func (in *ModelDeploymentStatus) DeepCopyInto(out *ModelDeploymentStatus) {
 		*out = make([]WaiverResult, len(*in))
 		copy(*out, *in)
 	}
+	if in.Adjustments != nil {
+		in, out := &in.Adjustments, &out.Adjustments
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Pods != nil {
 		in, out := &in.Pods, &out.Pods
 		*out = new(PodCounts)

@@ -127,7 +127,9 @@ func (r *Reconciler) isolate(ctx context.Context, ruled []*v1alpha1.Safeguard) (
 // tryOut asks the API server whether it would take the policies that have rules in them.
 func (r *Reconciler) tryOut(ctx context.Context, objects []admission.Object) error {
 	for _, o := range objects {
-		if _, ok := o.(*admissionv1.ValidatingAdmissionPolicy); !ok {
+		switch o.(type) {
+		case *admissionv1.ValidatingAdmissionPolicy, *admissionv1.MutatingAdmissionPolicy:
+		default:
 			continue
 		}
 		have, err := r.read(ctx, r.Live, o)

@@ -58,6 +58,8 @@ type Reconciler struct {
 
 type outcome struct{ err error }
 
+var errRefused = errors.New("the API server does not enforce it")
+
 // Enforcing gives an error unless the API server has all policies, as far as is known.
 func (r *Reconciler) Enforcing() error {
 	last := r.outcome.Load()
@@ -115,7 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	}
 	for _, sg := range ruled {
 		if why := cmp.Or(refused[sg.UID], err); why != nil {
-			unusable[sg.Name] = fmt.Errorf("the API server does not enforce it: %s", summary(why))
+			unusable[sg.Name] = fmt.Errorf("%w: %s", errRefused, summary(why))
 		}
 	}
 	behind, reportErr := r.report(ctx, safeguards.Items, policies.Items, unusable)
@@ -125,14 +127,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	return ctrl.Result{RequeueAfter: catchUp}, nil
 }
 
-// compile gives the Safeguards with a pod rule that compiles, and what is wrong with those of any method that do not.
+// compile gives the usable Safeguards with something for the API server to do, a pod rule or an adjustment, and what is wrong with those of any method that do not.
 func (r *Reconciler) compile(safeguards []v1alpha1.Safeguard) (ruled []*v1alpha1.Safeguard, unusable map[string]error) {
 	unusable = map[string]error{}
 	for i := range safeguards {
 		sg := &safeguards[i]
 		if _, err := r.Compiler.Compile(sg); err != nil {
 			unusable[sg.Name] = err
-		} else if sg.Spec.PodRule != nil {
+		} else if _, ok := admission.RuleOf(sg); ok {
 			ruled = append(ruled, sg)
 		}
 	}
@@ -158,12 +160,12 @@ func (r *Reconciler) enforce(ctx context.Context, ruled []*v1alpha1.Safeguard) (
 	return refused, nil
 }
 
-// rules gives the pod rules of Safeguards, but for those that are refused.
+// rules gives what the API server does for Safeguards, but for those that are refused.
 func rules(ruled []*v1alpha1.Safeguard, refused map[types.UID]error) []admission.Rule {
 	all := make([]admission.Rule, 0, len(ruled))
 	for _, sg := range ruled {
-		if refused[sg.UID] == nil {
-			all = append(all, admission.Rule{Safeguard: sg.Name, Remedy: sg.Spec.Remedy, Validations: sg.Spec.PodRule.Validations})
+		if rule, ok := admission.RuleOf(sg); ok && refused[sg.UID] == nil {
+			all = append(all, rule)
 		}
 	}
 	return all

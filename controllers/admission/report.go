@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
@@ -46,7 +48,7 @@ func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard
 		before := p.DeepCopy()
 		p.Status.ObservedGeneration = p.Generation
 		p.Status.Digest = decision.Digest(p, safeguards)
-		meta.SetStatusCondition(&p.Status.Conditions, policyReady(p, exists, unusable))
+		meta.SetStatusCondition(&p.Status.Conditions, policyReady(p, exists, unusable, conflicts(p, safeguards)))
 		signersKnown(p, safeguards)
 		if !apiequality.Semantic.DeepEqual(before.Status, p.Status) && patch(p, before) {
 			errs = append(errs, r.tell(ctx, before.Status.Digest, p))
@@ -100,6 +102,8 @@ func safeguardReady(sg *v1alpha1.Safeguard, err error) metav1.Condition {
 	switch {
 	case err == nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"
+	case sg.Spec.PodRule == nil && sg.Spec.Adjust != nil && errors.Is(err, errRefused):
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidAdjustment, err.Error()
 	case sg.Spec.PodRule != nil || sg.Spec.Evidence != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidExpression, err.Error()
 	default:
@@ -111,7 +115,25 @@ func safeguardReady(sg *v1alpha1.Safeguard, err error) metav1.Condition {
 	return c
 }
 
-func policyReady(p *v1alpha1.ScalingPolicy, exists map[string]bool, unusable map[string]error) metav1.Condition {
+// maxConflicts is the longest that is said of adjustments that do not agree.
+const maxConflicts = 1024
+
+// conflicts tells in which fields the adjustments of Safeguards that a policy names do not agree.
+func conflicts(p *v1alpha1.ScalingPolicy, safeguards []v1alpha1.Safeguard) []string {
+	var named []admission.Rule
+	for i := range safeguards {
+		if rule, ok := admission.RuleOf(&safeguards[i]); ok && slices.Contains(decision.Named(p), safeguards[i].Name) {
+			named = append(named, rule)
+		}
+	}
+	var words []string
+	for _, c := range admission.Conflicts(named) {
+		words = append(words, c.String())
+	}
+	return words
+}
+
+func policyReady(p *v1alpha1.ScalingPolicy, exists map[string]bool, unusable map[string]error, conflicts []string) metav1.Condition {
 	var missing, broken []string
 	for _, name := range decision.Named(p) {
 		switch {
@@ -129,6 +151,10 @@ func policyReady(p *v1alpha1.ScalingPolicy, exists map[string]bool, unusable map
 	case len(broken) > 0:
 		c.Reason = v1alpha1.ReasonSafeguardNotReady
 		c.Message = fmt.Sprintf("Safeguards that cannot be used: %s; models that need them are held", strings.Join(broken, ", "))
+	case len(conflicts) > 0:
+		c.Reason = v1alpha1.ReasonAdjustmentConflict
+		c.Message = decision.OneLine(fmt.Sprintf("adjustments that do not agree: %s; models that need both Safeguards are held",
+			strings.Join(conflicts, ", ")), maxConflicts)
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"
 	}

@@ -142,26 +142,35 @@ func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata,
 
 // clearances gives the ledger that the API server reads for each pod. A model that has not been decided since this
 // process began keeps the clearance that it has, no longer and under the same policy only: its lease runs on, and is
-// neither renewed nor cut short because we know less than before.
+// neither renewed nor cut short because we know less than before. What its pods are given stays as well.
 func (r *Reconciler) clearances(ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment, have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
 	spec := v1alpha1.ClearanceLedgerSpec{
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel]}
 	var entries []admission.Entry
+	adjustments := map[string][]string{}
 	for i := range models {
 		name := models[i].Name
 		judgements, decided := r.Board.Get(client.ObjectKeyFromObject(&models[i]))
 		if !decided {
-			if entry, ok := admission.Find(have.Clearances, name); ok && have.Policy == spec.Policy {
+			if have.Policy != spec.Policy {
+				continue
+			}
+			if entry, ok := admission.Find(have.Clearances, name); ok {
 				entries = append(entries, entry)
 			}
+			adjustments[name] = admission.FindAdjustments(have.Adjustments, name)
 			continue
 		}
 		j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
-		if ok && j.Policy == spec.Policy && j.Verdict.Cleared() {
+		if !ok || j.Policy != spec.Policy {
+			continue
+		}
+		if j.Verdict.Cleared() {
 			entries = append(entries, j.Entry(name))
 		}
+		adjustments[name] = j.Adjustments
 	}
-	spec.Clearances = admission.Clearances(entries)
+	spec.Clearances, spec.Adjustments = admission.Clearances(entries), admission.Adjustments(adjustments)
 	return spec
 }
 

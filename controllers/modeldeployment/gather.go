@@ -57,6 +57,8 @@ type gathered struct {
 	unfetched map[string]bool
 	// dated is when the next statement that is dated in the future comes to count; zero, there is none.
 	dated time.Time
+	// given holds what Safeguards give to pods, by name.
+	given map[string]admission.Rule
 	// podRules names the Safeguards that are pod rules.
 	podRules map[string]bool
 	// pending names those pod rules that the API server does not enforce yet, and when it will.
@@ -160,12 +162,15 @@ func (r *Reconciler) pods(ctx context.Context, model types.NamespacedName) ([]*c
 
 func (r *Reconciler) compile(g *gathered, now time.Time, safeguards []v1alpha1.Safeguard) {
 	g.compiled, g.unusable, g.podRules = map[string]*safeguard.Compiled{}, map[string]string{}, map[string]bool{}
-	g.pending = map[string]time.Time{}
+	g.pending, g.given = map[string]time.Time{}, map[string]admission.Rule{}
 	for i := range safeguards {
 		sg := &safeguards[i]
 		compiled, err := r.Compiler.Compile(sg)
-		if err == nil && sg.Spec.PodRule != nil {
-			g.podRules[sg.Name] = true
+		if rule, ok := admission.RuleOf(sg); ok && err == nil {
+			g.podRules[sg.Name] = sg.Spec.PodRule != nil
+			if rule.Adjust != nil {
+				g.given[sg.Name] = rule
+			}
 			var wait time.Duration
 			if wait, err = r.Rules.Check(sg, now); wait > 0 {
 				g.pending[sg.Name] = now.Add(wait)
@@ -247,7 +252,8 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 		}
 		v := decision.Decide(in)
 		judgements = append(judgements, verdicts.Judgement{
-			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v), Verdict: v, Advice: g.advice(e.policyName, v)})
+			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v), Verdict: v, Advice: g.advice(e.policyName, v),
+			Adjustments: g.adjustments(v)})
 	}
 	return judgements
 }
@@ -301,10 +307,36 @@ func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.F
 		}
 	}
 	g.attest(e, in.Now, attestable, inspection.Findings)
+	for _, c := range admission.Conflicts(g.givenBy(required)) {
+		for _, name := range []string{c.One, c.Other} {
+			inspection.Findings[name] = decision.Finding{
+				State: v1alpha1.SafeguardUnknown, Message: c.String(), Remedy: "have the adjustments of the Safeguards agree"}
+		}
+	}
 	if e.label == v1alpha1.EnforceLabel {
 		g.inspection = inspection
 	}
 	return inspection.Findings
+}
+
+// givenBy gives what those of the named Safeguards give to pods that give anything.
+func (g *gathered) givenBy(safeguards []string) []admission.Rule {
+	var given []admission.Rule
+	for _, name := range slices.Sorted(slices.Values(safeguards)) {
+		if rule, ok := g.given[name]; ok {
+			given = append(given, rule)
+		}
+	}
+	return given
+}
+
+// adjustments names the Safeguards that hold the model under a verdict and give its pods something.
+func (g *gathered) adjustments(v decision.Verdict) []string {
+	var names []string
+	for _, rule := range g.givenBy(v.Rules()) {
+		names = append(names, rule.Safeguard)
+	}
+	return names
 }
 
 // awaitRules lets a model that is not cleared wait until the API server enforces all pod rules that it needs: until then

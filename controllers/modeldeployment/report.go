@@ -61,6 +61,7 @@ func (r *report) enforce(j verdicts.Judgement) {
 	s.Disputed, s.Thresholds, s.Safeguards = bounded(v.Disputed), v.Thresholds, boundedResults(v)
 	s.DecisionDigest, s.SignOffs, s.Waivers = v.DecisionDigest, v.SignOffs, v.Waivers
 	r.waived(v)
+	s.Adjustments = j.Adjustments[:min(len(j.Adjustments), maxResults)]
 	ready := metav1.ConditionFalse
 	if v.Cleared() {
 		ready = metav1.ConditionTrue

@@ -34,6 +34,8 @@ type Judgement struct {
 	Verdict      decision.Verdict
 	// Advice words what is missing besides pod rules, for whoever applies a workload; empty when nothing is.
 	Advice string
+	// Adjustments are the Safeguards that give new pods of the model something, in order.
+	Adjustments []string
 }
 
 // Entry gives the line of a cleared model in the ledger.

@@ -79,6 +79,10 @@ func pieces(rules []Rule) []piece {
 // Conflict is a field to which two Safeguards would give different values.
 type Conflict struct{ Field, One, Other string }
 
+func (c Conflict) String() string {
+	return fmt.Sprintf("Safeguards %s and %s set %s to different values", c.One, c.Other, c.Field)
+}
+
 // Conflicts finds where the adjustments of Safeguards that may apply to one pod do not agree.
 func Conflicts(rules []Rule) []Conflict {
 	rules = slices.SortedFunc(slices.Values(rules), func(a, b Rule) int { return cmp.Compare(a.Safeguard, b.Safeguard) })

@@ -64,6 +64,18 @@ type Rule struct {
 	Adjust *v1alpha1.PodAdjustment
 }
 
+// RuleOf gives what a Safeguard asks of pods and gives them; false, neither.
+func RuleOf(sg *v1alpha1.Safeguard) (Rule, bool) {
+	rule := Rule{Safeguard: sg.Name, Remedy: sg.Spec.Remedy}
+	if sg.Spec.PodRule != nil {
+		rule.Validations = sg.Spec.PodRule.Validations
+	}
+	if sg.Spec.Adjust != nil {
+		rule.Adjust = sg.Spec.Adjust.Pod
+	}
+	return rule, rule.Validations != nil || rule.Adjust != nil
+}
+
 // Object is a policy or a binding, with every default filled in, so that what the API server stores compares equal.
 type Object interface {
 	metav1.Object

@@ -24,6 +24,10 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			`variables.notices.filter(n, has(n.message)).map(n, n.message).join(' | ')`),
 	}
 	for _, r := range rules {
+		// What pods are given is not in their template yet, so that says nothing of whether they meet the rule.
+		if len(r.Validations) == 0 || r.Adjust != nil {
+			continue
+		}
 		validations = append(validations, deny(
 			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard), r.expression()),
 			ruleMessage(r, r.Validations[0].Message), breaks(r)))
