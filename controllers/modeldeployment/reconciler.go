@@ -109,12 +109,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var foundErr, listErr error
 	g.workloads, foundErr = r.Workloads.Find(ctx, g.pods)
 	again, err := r.act(ctx, now, g, enforced, report)
+	due, replaceErr := r.replaceHeld(ctx, now, g, enforced)
+	again = sooner(again, due)
 	report.status.Workloads, listErr = r.describeWorkloads(ctx, g)
 	behind, reportErr := r.report(ctx, md, report)
 	if behind {
 		again = sooner(again, now.Add(catchUp))
 	}
-	return ctrl.Result{RequeueAfter: revisit(now, sooner(next, again))}, errors.Join(foundErr, err, listErr, reportErr)
+	return ctrl.Result{RequeueAfter: revisit(now, sooner(next, again))}, errors.Join(foundErr, err, replaceErr, listErr, reportErr)
 }
 
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.

@@ -159,7 +159,18 @@ func TestAdjustedPods(t *testing.T) {
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: new("strict.json")}}
 			p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
 				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}}
-		}), func(*corev1.Pod) {}},
+		}), adjusted("hardened")},
+		"a Safeguard that the policy does not know yet": {[]string{"new", "sandbox"}, pod().Model("opus").With(func(p *corev1.Pod) {
+			p.Spec.RuntimeClassName = new("runc")
+			p.Spec.NodeSelector = map[string]string{"example.com/pool": "models", "zone": "a"}
+			p.Spec.Tolerations = []corev1.Toleration{{Key: "models", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}}
+		}), adjusted("sandbox")},
+		"none but Safeguards that the policy does not know yet": {[]string{"new"}, pod().Model("opus"), func(*corev1.Pod) {}},
+		"what a pod says of adjustments is ours to say": {[]string{"sandbox"}, pod().Model("opus").Annotation(v1alpha1.AdjustedAnnotation, "guard").With(func(p *corev1.Pod) {
+			p.Spec.RuntimeClassName = new("runc")
+			p.Spec.NodeSelector = map[string]string{"example.com/pool": "models", "zone": "a"}
+			p.Spec.Tolerations = []corev1.Toleration{{Key: "models", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}}
+		}), adjusted("sandbox")},
 		"where the API server refuses it, nothing": {[]string{"hardened"}, pod().Model("opus").Container("driver", builder.PinnedImage).With(func(p *corev1.Pod) {
 			p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true), Capabilities: &corev1.Capabilities{}}
 			p.Spec.Containers[1].SecurityContext = &corev1.SecurityContext{

@@ -16,10 +16,11 @@ var containerLists = []struct{ pointer, cel string }{
 	{"/spec/initContainers", "object.spec.?initContainers.orValue([])"},
 }
 
-// lacking is CEL for whether the pod lacks anything that the Safeguards which apply give it.
+// lacking is CEL for whether the pod lacks anything that the Safeguards which apply give it, or does not say that it was
+// given that. There must be such Safeguards.
 func lacking(pieces []piece, names string) string {
 	sidecars := sidecarNames(pieces)
-	parts := make([]string, 0, len(pieces))
+	parts := []string{fmt.Sprintf("object.metadata.?annotations[%s].orValue('') != %s", quoted(v1alpha1.AdjustedAnnotation), said(pieces, names))}
 	for _, p := range pieces {
 		lacked := p.lacked
 		if p.container {
@@ -32,6 +33,17 @@ func lacking(pieces []piece, names string) string {
 		parts = append(parts, fmt.Sprintf("(%s && %s)", p.wanted(names), lacked))
 	}
 	return "(" + strings.Join(parts, " ||\n  ") + ")"
+}
+
+// said is CEL for how the annotation of a pod names Safeguards: those that this policy knows. The ledger may be ahead of
+// it by a Safeguard or two, and a pod must not say that it was given what it was not.
+func said(pieces []piece, names string) string {
+	var known []string
+	for _, p := range pieces {
+		known = append(known, p.safeguards...)
+	}
+	slices.Sort(known)
+	return fmt.Sprintf("%s.filter(s, %s.contains(',' + s + ',')).join(',')", list(slices.Compact(known)), names)
 }
 
 // lacksForModel is CEL, without variables, for whether the pod lacks anything that its model is to be given.
@@ -60,7 +72,7 @@ func patchAdjustments(pieces []piece) string {
 func patchPod(pieces []piece) string {
 	operations := []string{
 		operation("!object.metadata.?annotations.hasValue()", "/metadata/annotations", "{}"),
-		operation("true", "/metadata/annotations/"+escaped(v1alpha1.AdjustedAnnotation), givenNames+".substring(1, "+givenNames+".size() - 1)"),
+		operation("true", "/metadata/annotations/"+escaped(v1alpha1.AdjustedAnnotation), said(pieces, givenNames)),
 	}
 	made := map[string]bool{"/metadata/annotations": true}
 	var last []string

@@ -32,7 +32,7 @@ func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
 		patch += " +\n" + patchAdjustments(pieces)
 		variables = append(variables,
 			admissionv1.Variable{Name: "given", Expression: given},
-			admissionv1.Variable{Name: "lacking", Expression: lacking(pieces, givenNames)})
+			admissionv1.Variable{Name: "lacking", Expression: givenNames + " != '' && " + lacking(pieces, givenNames)})
 	}
 	return &admissionv1.MutatingAdmissionPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
@@ -66,6 +68,13 @@ func FindAdjustments(adjustments []v1alpha1.ModelAdjustments, model string) []st
 		}
 	}
 	return nil
+}
+
+// Adjusted says whether a pod was given what these Safeguards give. It goes by what the pod was created with, and is no
+// verification: whoever edits the annotation deceives nobody but those who read it.
+func Adjusted(pod *corev1.Pod, safeguards []string) bool {
+	given := names(pod.Annotations[v1alpha1.AdjustedAnnotation])
+	return !slices.ContainsFunc(safeguards, func(s string) bool { return !slices.Contains(given, s) })
 }
 
 func names(list string) []string {

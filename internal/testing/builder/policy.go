@@ -153,6 +153,12 @@ func (b *SafeguardBuilder) PodRule(expression, message string) *SafeguardBuilder
 	return b
 }
 
+// AdjustPod gives new pods something.
+func (b *SafeguardBuilder) AdjustPod(adjust v1alpha1.PodAdjustment) *SafeguardBuilder {
+	b.safeguard.Spec.Adjust = &v1alpha1.Adjustment{Pod: &adjust}
+	return b
+}
+
 // Egress asks that pods send traffic nowhere outside the cluster but to these ranges.
 func (b *SafeguardBuilder) Egress(allowedCIDRs ...string) *SafeguardBuilder {
 	b.safeguard.Spec.Resource = &v1alpha1.ResourceRule{Egress: &v1alpha1.EgressRule{AllowedCIDRs: slices.Clone(allowedCIDRs)}}
