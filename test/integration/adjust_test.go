@@ -123,13 +123,20 @@ var _ = Describe("Adjustments", func() {
 				Operations: []admissionv1.OperationType{admissionv1.Create},
 				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}}}},
 			Mutations: []admissionv1.Mutation{{PatchType: admissionv1.PatchTypeJSONPatch, JSONPatch: &admissionv1.JSONPatch{
-				Expression: `has(object.spec.initContainers) ? [JSONPatch{op: "remove", path: "/spec/initContainers"}] : []`}}}}}
+				Expression: `has(object.spec.initContainers) ? [JSONPatch{op: "remove", path: "/spec/initContainers"},
+  JSONPatch{op: "add", path: "/metadata/annotations/stripped", value: "yes"}] : []`}}}}}
 		w.also(ctx, strip, &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: strip.ObjectMeta, Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{
 			PolicyName: strip.Name, MatchResources: &admissionv1.MatchResources{
 				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.ns}}}}})
-		Eventually(func(ctx context.Context) error {
-			return api.Create(ctx, w.pinnedPod("llm").Build(), client.DryRunAll)
-		}).WithContext(ctx).Should(MatchError(SatisfyAll(ContainSubstring("interlock-admit"), ContainSubstring("no guard"))))
+		Eventually(ctx, func(g Gomega) {
+			pod := w.pinnedPod("llm").Build()
+			if err := api.Create(ctx, pod, client.DryRunAll); err != nil {
+				g.Expect(err).To(MatchError(SatisfyAll(ContainSubstring("interlock-admit"), ContainSubstring("no guard"))))
+				return
+			}
+			g.Expect(pod.Annotations).To(HaveKey("stripped"), "the other has had its turn")
+			g.Expect(pod).To(HaveValue(guarded(w.policy+"-guard", w.policy+"-user")), "and so have we, once more")
+		}).Should(Succeed())
 	})
 
 	It("that do not agree are found when the policy is accepted, and hold the models that need both", func(ctx SpecContext) {
