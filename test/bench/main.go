@@ -46,7 +46,7 @@ type config struct {
 
 func main() {
 	c := config{
-		latencyTries: 200, idle: 30 * time.Second, rounds: 60, podsPerSlice: 100, ledgers: []int{1, 100, 1000},
+		latencyTries: 200, idle: 3 * time.Minute, rounds: 60, podsPerSlice: 100, ledgers: []int{1, 100, 1000},
 		releaseModels: 100, perNS: 10, podsPerModel: 10, models: 10_000, assessments: 10_000, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
 	}
 	quick := flag.Bool("quick", false, "Measure less often: figures within a few minutes, with more noise.")
