@@ -12,13 +12,13 @@ import (
 
 // hold adds the gate to every new pod whose model is not cleared, the default model to those that name none, and to those
 // of models that are to be adjusted, cleared or not, what they lack of that: one policy, since each costs another
-// conversion of the ledger, and one patch, since each costs another rewriting of the pod. A pod
-// without a model and without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot
-// be seen in a mutation, where the pod has no creation time yet: AdmitPolicy refuses it then.
+// conversion of the ledger, and one patch, since each costs another rewriting of the pod. A pod without a model and
+// without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot be seen in a mutation,
+// where the pod has no creation time yet: AdmitPolicy refuses it then.
 //
-// A pod that names its model, carries the gate and lacks nothing has all that this adds. It must not match: the API server comes here a
-// second time with each pod that was mutated, and an empty patch costs as much as any, since the pod is written out as
-// JSON and read back.
+// A pod that names its model, carries the gate and lacks nothing has all that this adds. It must not match: the API server
+// comes here a second time with each pod that was mutated, and an empty patch costs as much as any, since the pod is
+// written out as JSON and read back.
 func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
 	lacks := fmt.Sprintf("%s != '' ? !%s && !%s : has(params.spec.defaultModel)",
 		modelOf, clearance(modelOf, anyTime), gated)

@@ -145,7 +145,7 @@ var mutants = []mutant{
 		[]change{{expressions, `clearance.models.contains(' ' + %s + ' ')%s`, `clearance.models.contains(%s)%s`}},
 		[]string{"10: a name that resembles"}},
 	{"gate-twice", "`interlock-hold`: leaves a pod alone that has the gate", "it adds another",
-		[]change{{hold, `(%[1]s || %[2]s ? [] :`, `(%[2]s ? [] :`}, {hold, `clearance(modelOf, anyTime), gated),`, `clearance(modelOf, anyTime), "false"),`}},
+		[]change{{hold, `(%[1]s || %[2]s ? [] :`, `(%[2]s ? [] :`}, {hold, `clearance(modelOf, anyTime), gated)`, `clearance(modelOf, anyTime), "false")`}},
 		[]string{"13: a pod created with our gate", "13: a gate that its author"}},
 	{"gates-all-go", "release: takes our gate and no other", "it takes all",
 		[]change{{releases, `{{"$patch": "delete", "name": v1alpha1.ClearanceGate}}`, `{{"$patch": "replace"}}`}},
