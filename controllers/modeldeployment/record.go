@@ -40,8 +40,14 @@ func (g *gathered) record(now time.Time, j verdicts.Judgement) record.Decision {
 		Model: client.ObjectKeyFromObject(g.model), Weights: g.model.Spec.Model.Digest, At: now,
 		Policy: j.Policy, PolicyDigest: j.PolicyDigest, Verdict: j.Verdict,
 	}
+	decisive := map[string]bool{} // of thousands that there may be, those that the verdict names
+	for i := range j.Verdict.Thresholds {
+		decisive[j.Verdict.Thresholds[i].Assessment] = true
+	}
 	for i := range g.assessments {
-		d.Inputs = append(d.Inputs, record.Input{Kind: "CapabilityAssessment", Name: g.assessments[i].Name, Digest: digest(g.assessments[i].Spec)})
+		if a := &g.assessments[i]; decisive[a.Name] {
+			d.Inputs = append(d.Inputs, record.Input{Kind: "CapabilityAssessment", Name: a.Name, Digest: digest(a.Spec)})
+		}
 	}
 	for i := range j.Verdict.Safeguards {
 		if compiled, ok := g.compiled[j.Verdict.Safeguards[i].Name]; ok {

@@ -67,7 +67,7 @@ func authorship(install Install) []admissionv1.Variable {
 	}
 }
 
-// credential is CEL for what says by which credential the user authenticated, or ”.
+// credential is CEL for what says by which credential the user authenticated; empty, nothing does.
 func (i Install) credential() string {
 	return fmt.Sprintf("request.userInfo.?extra[%s].orValue([]).join(' ')", quoted(cmp.Or(i.Credential, DefaultCredential)))
 }
@@ -95,12 +95,12 @@ func authority(install Install) Object {
 				"Interlock itself can neither approve nor waive, nor write what it decides by", ""),
 			deny(fmt.Sprintf("!(%s || %s) || !(%s) || variables.credential != ''", approval, waiver, made),
 				"an approval or waiver cannot be made by impersonating somebody, nor with a credential of which the API server knows no id: authenticate under your own name", ""),
-			deny(fmt.Sprintf("!(%s) || !(%s) || authorizer.group('%s').resource('approvals').name(object.spec.role).check('%s').allowed()",
+			deny(fmt.Sprintf("!(%s) || !(%s) || authorizer.group('%s').resource('approvals').name(dyn(object).spec.role).check('%s').allowed()",
 				approval, made, group, v1alpha1.ApproveVerb),
 				"whoever approves needs the RBAC verb approve on the approvals of the role, granted by a ClusterRoleBinding",
-				`'user "' + request.userInfo.username + '" needs the RBAC verb approve on approvals "' + object.spec.role + '", granted by a ClusterRoleBinding, to approve in that role'`),
+				`'user "' + request.userInfo.username + '" needs the RBAC verb approve on approvals "' + dyn(object).spec.role + '", granted by a ClusterRoleBinding, to approve in that role'`),
 			deny(fmt.Sprintf("object == null || (%s ? !(%s) || %s : %s ? !(%s) || %s : %s && %s)",
-				approval, made, is("object.spec.?approver"), waiver, made, is("object.spec.?requester"),
+				approval, made, is("dyn(object).spec.?approver"), waiver, made, is("dyn(object).spec.?requester"),
 				annotated(v1alpha1.CreatedByAnnotation, "createdBy"), annotated(v1alpha1.EditedByAnnotation, "editedBy")),
 				fmt.Sprintf("who approves, asks or writes is noted by the API server (policy %s), and by nobody else", StampPolicy), ""),
 			deny(fmt.Sprintf("!(%s || %s) || %s || object.spec == oldObject.spec", approval, waiver, kept),

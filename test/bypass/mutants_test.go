@@ -236,7 +236,7 @@ var mutants = []mutant{
 		[]change{{authority, `deny(fmt.Sprintf("!(%s) || !(%s) || authorizer.group`, `deny(fmt.Sprintf("true || !(%s) || !(%s) || authorizer.group`}},
 		[]string{"28: the verb to approve counts"}},
 	{"verb-of-a-namespace", "`interlock-authority`: asks for the verb in the whole cluster", "the verb in the namespace will do",
-		[]change{{authority, `resource('approvals').name(object.spec.role)`, `resource('approvals').namespace(object.metadata.namespace).name(object.spec.role)`}},
+		[]change{{authority, `resource('approvals').name(dyn(object).spec.role)`, `resource('approvals').namespace(object.metadata.namespace).name(dyn(object).spec.role)`}},
 		[]string{"28: the verb to approve counts"}},
 	{"impersonation-unseen", "`interlock-authority`: a credential must be known", "none need be",
 		[]change{{authority, `!(%s) || variables.credential != ''", approval, waiver, made)`, `!(%s) || true", approval, waiver, made)`}},

@@ -26,8 +26,8 @@ var _ = Describe("A model's way", func() {
 		w.awaitHeld(ctx, "llm", 2)
 		Eventually(w.safeguardsMet("llm")).WithContext(ctx).Should(Equal("0/3"))
 		Eventually(w.modelReady("llm")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, pinnedMessage))
+		Eventually(func() *v1alpha1.PodCounts { return w.model(ctx, "llm").Status.Pods }).Should(HaveValue(Equal(v1alpha1.PodCounts{Held: 2})))
 		status := w.model(ctx, "llm").Status
-		Expect(status.Pods).To(HaveValue(Equal(v1alpha1.PodCounts{Held: 2})))
 		Expect(status.Shortfall).To(BeNil())
 		Expect(status.Safeguards).To(HaveExactElements(
 			missing(w.classifier, classifierMessage, "add the container"),

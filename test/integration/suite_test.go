@@ -14,7 +14,9 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -72,11 +74,26 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	startManager(ctx)
 }, NodeTimeout(5*time.Minute))
 
+// startManager starts a manager, beside the one that runs if there is one. The lease of one that was killed goes first: it
+// would be waited for.
 func startManager(ctx context.Context) {
 	GinkgoHelper()
+	if manager != nil && !running(manager) {
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: stack.Namespace, Name: "manager.interlock.dev"}}
+		Expect(client.IgnoreNotFound(api.Delete(ctx, lease))).To(Succeed())
+	}
 	var err error
 	manager, err = st.StartManager(ctx, "--evidence-registries="+evidenceStore.host())
 	Expect(err).NotTo(HaveOccurred())
+}
+
+func running(m *stack.Manager) bool {
+	select {
+	case <-m.Done():
+		return false
+	default:
+		return true
+	}
 }
 
 // A failed test shows the end of the manager's log.

@@ -26,12 +26,20 @@ const (
 	leadsToSomething = "a threshold leads to demands or safeguards, or says that these are unspecified or not required"
 )
 
-// refused are objects that the API server must not take, and what it says of them. Each differs from one that it takes
-// in nothing but what is wrong.
-var refused = map[string]struct {
+type refusal struct {
 	object  func() client.Object
 	message string
-}{
+}
+
+type change struct {
+	object  func() client.Object
+	change  func(client.Object)
+	message string
+}
+
+// refused are objects that the API server must not take, and what it says of them. Each differs from one that it takes
+// in nothing but what is wrong.
+var refused = map[string]refusal{
 	"a Safeguard without a method":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.PodRule = nil }), oneMethod},
 	"a Safeguard with two methods":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.Resource = egress() }), oneMethod},
 	"a Safeguard named with a dot":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Name = "image.pinned" }), labelName},
@@ -89,11 +97,7 @@ var refused = map[string]struct {
 }
 
 // unchangeable are objects that the API server takes, and changes of them that it does not.
-var unchangeable = map[string]struct {
-	object  func() client.Object
-	change  func(client.Object)
-	message string
-}{
+var unchangeable = map[string]change{
 	"an assessment": {assessment, func(o client.Object) {
 		o.(*v1alpha1.CapabilityAssessment).Spec.Outcomes[0].Outcome = v1alpha1.AssessmentRuledOut
 	},
