@@ -23,7 +23,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -55,13 +54,9 @@ const (
 	retryPeriod   = 2 * time.Second
 )
 
-// What the operator holds counts more than the processor time of collecting it, since it is idle most of the time: it
-// collects after another half of what it holds rather than after as much again, and gives back what a burst of work
-// needed. Go collects every two minutes in any case.
-const (
-	gcPercent = 50
-	giveBack  = 2 * time.Minute
-)
+// gcPercent is lower than the usual 100: the operator is idle most of the time, and what it holds counts more than the
+// processor time of collecting it.
+const gcPercent = 30
 
 func main() {
 	var c config
@@ -127,21 +122,7 @@ func run(ctx context.Context, c config) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	if err := mgr.Add(manager.RunnableFunc(freeMemory)); err != nil {
-		return err
-	}
 	return mgr.Start(ctx)
-}
-
-func freeMemory(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(giveBack):
-			debug.FreeOSMemory()
-		}
-	}
 }
 
 // verifier is who decides, as the decision record names it.

@@ -72,17 +72,6 @@ func (cl *cluster) untilCounted(ctx context.Context, ns, name string, pods int) 
 func (cl *cluster) releaseAll(ctx context.Context, namespaces, pods int) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	list := &corev1.PodList{}
-	if err := cl.client.List(ctx, list, client.Limit(1)); err != nil {
-		return 0, err
-	}
-	watcher, err := cl.client.Watch(ctx, &corev1.PodList{}, client.HasLabels{v1alpha1.ModelLabel},
-		&client.ListOptions{Raw: listFrom(list.ResourceVersion)})
-	if err != nil {
-		return 0, err
-	}
-	defer watcher.Stop()
-
 	start := time.Now()
 	for n := range namespaces {
 		if err := cl.client.Create(ctx, egressPolicy(fmt.Sprintf("bench-release-%d", n))); err != nil {
@@ -91,19 +80,43 @@ func (cl *cluster) releaseAll(ctx context.Context, namespaces, pods int) (time.D
 	}
 	released := map[client.ObjectKey]bool{}
 	for len(released) < pods {
-		select {
-		case <-ctx.Done():
-			return 0, fmt.Errorf("%d of %d pods released: %w", len(released), pods, ctx.Err())
-		case e, ok := <-watcher.ResultChan():
-			if !ok {
-				return 0, fmt.Errorf("the watch ended with %d of %d pods released", len(released), pods)
-			}
-			if pod, isPod := e.Object.(*corev1.Pod); isPod && e.Type == watch.Modified && !gated(pod) {
-				released[client.ObjectKeyFromObject(pod)] = true
-			}
+		if err := cl.watchReleases(ctx, released, pods); err != nil {
+			return 0, fmt.Errorf("%d of %d pods released: %w", len(released), pods, err)
 		}
 	}
 	return time.Since(start), nil
+}
+
+// watchReleases notes which pods have lost the gate, until all have or the API server, which is busy, ends the watch.
+func (cl *cluster) watchReleases(ctx context.Context, released map[client.ObjectKey]bool, pods int) error {
+	note := func(pod *corev1.Pod) {
+		if !gated(pod) {
+			released[client.ObjectKeyFromObject(pod)] = true
+		}
+	}
+	list := &corev1.PodList{}
+	if err := cl.client.List(ctx, list, client.HasLabels{v1alpha1.ModelLabel}); err != nil {
+		return err
+	}
+	for i := range list.Items {
+		note(&list.Items[i])
+	}
+	watcher, err := cl.client.Watch(ctx, &corev1.PodList{}, client.HasLabels{v1alpha1.ModelLabel},
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
+	if err != nil {
+		return err
+	}
+	defer watcher.Stop()
+	for len(released) < pods {
+		e, ok := <-watcher.ResultChan()
+		if !ok {
+			return ctx.Err()
+		}
+		if pod, isPod := e.Object.(*corev1.Pod); isPod && e.Type == watch.Modified {
+			note(pod)
+		}
+	}
+	return nil
 }
 
 // idle measures the operator once all pods run and it has come to rest.
