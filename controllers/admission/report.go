@@ -120,14 +120,15 @@ const maxConflicts = 1024
 
 // conflicts tells in which fields the adjustments of Safeguards that a policy names do not agree.
 func conflicts(p *v1alpha1.ScalingPolicy, safeguards []v1alpha1.Safeguard) []string {
-	var named []admission.Rule
+	named := decision.Named(p)
+	var rules []admission.Rule
 	for i := range safeguards {
-		if rule, ok := admission.RuleOf(&safeguards[i]); ok && slices.Contains(decision.Named(p), safeguards[i].Name) {
-			named = append(named, rule)
+		if rule, ok := admission.RuleOf(&safeguards[i]); ok && slices.Contains(named, safeguards[i].Name) {
+			rules = append(rules, rule)
 		}
 	}
 	var words []string
-	for _, c := range admission.Conflicts(named) {
+	for _, c := range admission.Conflicts(rules) {
 		words = append(words, c.String())
 	}
 	return words

@@ -67,8 +67,9 @@ type gathered struct {
 	settled time.Time
 	// onlyWaits says that the model meets all that is asked and waits for nothing but that.
 	onlyWaits bool
-	// standing says that the ledger clears the model now.
+	// standing says that the ledger clears the model now, and lease until when.
 	standing bool
+	lease    time.Time
 	// inspection is by the Safeguards of the policy that is enforced.
 	inspection safeguard.Inspection
 }
@@ -102,7 +103,7 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 	if g.pods, err = r.pods(ctx, client.ObjectKeyFromObject(md)); err != nil {
 		return nil, err
 	}
-	if g.standing, err = r.standing(ctx, md); err != nil {
+	if err := r.clearance(ctx, g); err != nil {
 		return nil, err
 	}
 	if err := r.surroundings(ctx, g); err != nil {
@@ -225,15 +226,16 @@ func (r *Reconciler) enrolmentLabels(ctx context.Context, namespace string) (map
 	return ns.Labels, nil
 }
 
-// standing says whether the ledger clears a model now.
-func (r *Reconciler) standing(ctx context.Context, md *v1alpha1.ModelDeployment) (bool, error) {
+// clearance finds what the ledger says of the model.
+func (r *Reconciler) clearance(ctx context.Context, g *gathered) error {
 	ledger := &v1alpha1.ClearanceLedger{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: md.Namespace, Name: v1alpha1.LedgerName}, ledger)
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: g.model.Namespace, Name: v1alpha1.LedgerName}, ledger)
 	if err != nil {
-		return false, client.IgnoreNotFound(err)
+		return client.IgnoreNotFound(err)
 	}
-	_, found := admission.Find(ledger.Spec.Clearances, md.Name)
-	return found, nil
+	entry, found := admission.Find(ledger.Spec.Clearances, g.model.Name)
+	g.standing, g.lease = found, entry.ValidUntil
+	return nil
 }
 
 // decide gives the judgement under each policy that the namespace names.
@@ -285,10 +287,10 @@ func (g *gathered) specs(policy *v1alpha1.ScalingPolicy) map[string]string {
 // inspect judges the pods, and the evidence, by the Safeguards that a policy asks for.
 func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.Finding {
 	var usable, attestable []*safeguard.Compiled
-	required, reported, waived := decision.Required(in), decision.Reported(in), decision.Waived(in)
-	for _, name := range required {
+	asked := decision.AskedOf(in)
+	for _, name := range asked.Required {
 		compiled, ok := g.compiled[name]
-		if ok && (slices.Contains(reported, name) || slices.Contains(waived, name)) {
+		if ok && (slices.Contains(asked.Reported, name) || slices.Contains(asked.Waived, name)) {
 			compiled = compiled.OnlyReported()
 		}
 		switch {
@@ -300,14 +302,14 @@ func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.F
 	}
 	key := types.NamespacedName{Namespace: g.model.Namespace, Name: g.model.Name}
 	inspection := safeguard.Inspect(key, usable, g.pods, g.around)
-	for _, name := range required {
+	for _, name := range asked.Required {
 		if why, ok := g.unusable[name]; ok {
 			inspection.Findings[name] = decision.Finding{
 				State: v1alpha1.SafeguardUnknown, Message: "the Safeguard cannot be used: " + why, Remedy: "have the Safeguard corrected"}
 		}
 	}
 	g.attest(e, in.Now, attestable, inspection.Findings)
-	for _, c := range admission.Conflicts(g.givenBy(required)) {
+	for _, c := range admission.Conflicts(g.givenBy(asked.Required)) {
 		for _, name := range []string{c.One, c.Other} {
 			inspection.Findings[name] = decision.Finding{
 				State: v1alpha1.SafeguardUnknown, Message: c.String(), Remedy: "have the adjustments of the Safeguards agree"}

@@ -2,9 +2,6 @@ package modeldeployment
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -15,7 +12,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
-	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/record"
 )
 
@@ -46,7 +43,7 @@ func (g *gathered) record(now time.Time, j verdicts.Judgement) record.Decision {
 	}
 	for i := range g.assessments {
 		if a := &g.assessments[i]; decisive[a.Name] {
-			d.Inputs = append(d.Inputs, record.Input{Kind: "CapabilityAssessment", Name: a.Name, Digest: digest(a.Spec)})
+			d.Inputs = append(d.Inputs, record.Input{Kind: "CapabilityAssessment", Name: a.Name, Digest: decision.SpecDigest(a.Spec)})
 		}
 	}
 	for i := range j.Verdict.Safeguards {
@@ -55,15 +52,6 @@ func (g *gathered) record(now time.Time, j verdicts.Judgement) record.Decision {
 		}
 	}
 	return d
-}
-
-func digest(spec any) string {
-	text, err := json.Marshal(spec)
-	if err != nil {
-		return "" // a spec is made of what can be encoded
-	}
-	sum := sha256.Sum256(text)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // unrecorded notes what takes effect without waiting, and says why it is not recorded if that fails.
@@ -83,14 +71,10 @@ func (r *Reconciler) awaitRecord(ctx context.Context, now, next time.Time, g *ga
 		return ctrl.Result{RequeueAfter: revisit(now, next)}, nil
 	}
 	md := g.model.DeepCopy()
-	end, err := r.leaseEnd(ctx, md)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
 	rep := &report{status: *md.Status.DeepCopy()}
-	if now.Before(end) {
+	if now.Before(g.lease) {
 		rep.recorded(fmt.Sprintf("%s. The verdict has changed; until that is recorded, the clearance that stands is not renewed, and ends at %s",
-			why, end.Format(time.RFC3339)))
+			why, g.lease.Format(time.RFC3339)))
 	} else {
 		withheld := make([]verdicts.Judgement, len(judgements))
 		for i, j := range judgements {
@@ -107,17 +91,6 @@ func (r *Reconciler) awaitRecord(ctx context.Context, now, next time.Time, g *ga
 		next = sooner(next, now.Add(catchUp))
 	}
 	return ctrl.Result{RequeueAfter: revisit(now, next)}, err
-}
-
-// leaseEnd gives the end of the clearance of a model that stands in the ledger; zero when none does.
-func (r *Reconciler) leaseEnd(ctx context.Context, md *v1alpha1.ModelDeployment) (time.Time, error) {
-	ledger := &v1alpha1.ClearanceLedger{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: md.Namespace, Name: v1alpha1.LedgerName}, ledger)
-	if err != nil {
-		return time.Time{}, client.IgnoreNotFound(err)
-	}
-	entry, _ := admission.Find(ledger.Spec.Clearances, md.Name)
-	return entry.ValidUntil, nil
 }
 
 // recorded says why a verdict is not recorded; nothing is said when it is, or is about to be.

@@ -80,11 +80,8 @@ func patchPod(pieces []piece) string {
 		if p.container {
 			continue
 		}
-		for _, parent := range p.parents {
-			if !made[parent.path] {
-				operations = append(operations, operation(asksAny(givenNames, allOf(pieces, parent.path))+" && "+parent.absent, parent.path, parent.empty))
-				made[parent.path] = true
-			}
+		for _, parent := range newParents(p, made) {
+			operations = append(operations, operation(asksAny(givenNames, allOf(pieces, parent.path))+" && "+parent.absent, parent.path, parent.empty))
 		}
 		add := operation(fmt.Sprintf("%s && %s", p.wanted(givenNames), p.lacked), p.path, literal(p.value))
 		if strings.HasSuffix(p.path, "/0") {
@@ -95,6 +92,18 @@ func patchPod(pieces []piece) string {
 	}
 	slices.Reverse(last) // each goes before those that are there
 	return "[" + strings.Join(append(operations, last...), ",\n") + "]"
+}
+
+// newParents gives what must be made for a piece and has not been made, and notes that it is.
+func newParents(p piece, made map[string]bool) []parent {
+	var parents []parent
+	for _, parent := range p.parents {
+		if !made[parent.path] {
+			parents = append(parents, parent)
+			made[parent.path] = true
+		}
+	}
+	return parents
 }
 
 // allOf names the Safeguards with a piece below a path.
@@ -130,11 +139,8 @@ func patchContainers(pieces []piece, pointer, cel string) []string {
 		if !p.container {
 			continue
 		}
-		for _, parent := range p.parents {
-			if !made[parent.path] {
-				add(asksAny(givenNames, allOf(pieces, parent.path))+" && "+parent.absent, parent.path, parent.empty)
-				made[parent.path] = true
-			}
+		for _, parent := range newParents(p, made) {
+			add(asksAny(givenNames, allOf(pieces, parent.path))+" && "+parent.absent, parent.path, parent.empty)
 		}
 		add(fmt.Sprintf("%s && %s", p.wanted(givenNames), p.lacked), p.path, literal(p.value))
 	}

@@ -222,8 +222,8 @@ func (v *Verdict) signOff(in Input, req requirement, waiverSignOffs []v1alpha1.S
 	} {
 		results, _ := in.signedOff(s, askedSignOffs(in.Policy, s.kind, req.top))
 		for _, r := range results {
-			if len(r.Approvers) < int(r.People) {
-				missing = append(missing, fmt.Sprintf("%d of %d in role %s approved %s %s", len(r.Approvers), r.People, r.Role, r.Kind, r.Name))
+			if !given(&r) {
+				missing = append(missing, fmt.Sprintf("%s approved %s %s", approvers(&r), r.Kind, r.Name))
 			}
 		}
 		v.SignOffs = append(v.SignOffs, results...)
@@ -233,16 +233,20 @@ func (v *Verdict) signOff(in Input, req requirement, waiverSignOffs []v1alpha1.S
 	return missing
 }
 
+// given says whether enough people have approved.
+func given(r *v1alpha1.SignOffResult) bool { return len(r.Approvers) >= int(r.People) }
+
+func approvers(r *v1alpha1.SignOffResult) string {
+	return fmt.Sprintf("%d of %d in role %s", len(r.Approvers), r.People, r.Role)
+}
+
 // compareSignOffs orders them by what is missing, and by their names.
 func compareSignOffs(a, b v1alpha1.SignOffResult) int {
-	isGiven := func(r v1alpha1.SignOffResult) int {
-		if len(r.Approvers) < int(r.People) {
-			return 0
-		}
+	switch {
+	case !given(&a) && given(&b):
+		return -1
+	case given(&a) && !given(&b):
 		return 1
-	}
-	if c := isGiven(a) - isGiven(b); c != 0 {
-		return c
 	}
 	return strings.Compare(fmt.Sprint(a.Kind, "/", a.Name, "/", a.Role), fmt.Sprint(b.Kind, "/", b.Name, "/", b.Role))
 }

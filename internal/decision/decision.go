@@ -208,29 +208,38 @@ func (v *Verdict) await(in Input) {
 	}
 }
 
-// Required names the Safeguards that are asked of a model, whatever their force; nil when that cannot be told. Findings
-// are not looked at.
-func Required(in Input) []string {
-	return askedOf(in, func(v1alpha1.Force) bool { return true })
+// Asked names the Safeguards that are asked of a model; nil where that cannot be told.
+type Asked struct {
+	// Required are all, whatever their force.
+	Required []string
+	// Reported are those of them that do not hold the model.
+	Reported []string
+	// Waived are those from which waivers excuse the model now, whether they are in place or not.
+	Waived []string
 }
 
-// Reported names those of them that do not hold the model.
-func Reported(in Input) []string {
-	return askedOf(in, func(f v1alpha1.Force) bool { return !holds(f) })
-}
-
-func askedOf(in Input, which func(v1alpha1.Force) bool) []string {
+// AskedOf tells what is asked of a model. Findings are not looked at.
+func AskedOf(in Input) Asked {
 	req, err := require(in)
 	if err != nil {
-		return nil
+		return Asked{}
 	}
-	names := make([]string, 0, len(req.obligations))
+	var waivers []waiver
+	if in.Model != nil {
+		waivers, _ = in.waivers(req)
+	}
+	asked := Asked{Required: make([]string, 0, len(req.obligations))}
 	for i := range req.obligations {
-		if which(req.obligations[i].force) {
-			names = append(names, req.obligations[i].safeguard)
+		o := &req.obligations[i]
+		asked.Required = append(asked.Required, o.safeguard)
+		switch {
+		case !holds(o.force):
+			asked.Reported = append(asked.Reported, o.safeguard)
+		case excuse(waivers, o.safeguard) != nil:
+			asked.Waived = append(asked.Waived, o.safeguard)
 		}
 	}
-	return names
+	return asked
 }
 
 // Digest identifies a policy together with the Safeguards that it names: whatever changes what is asked changes it.

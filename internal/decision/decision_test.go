@@ -173,19 +173,19 @@ func TestNames(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b", "c", "d"}, decision.Named(policy)); diff != "" {
 		t.Errorf("Named (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"b", "c"}, decision.Required(decision.Input{Policy: policy, Model: newModel("ASL-2")})); diff != "" {
+	if diff := cmp.Diff([]string{"b", "c"}, decision.AskedOf(decision.Input{Policy: policy, Model: newModel("ASL-2")}).Required); diff != "" {
 		t.Errorf("Required at ASL-2 (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"a", "b", "c", "d"}, decision.Required(decision.Input{Policy: policy, Model: newModel("ASL-3")})); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b", "c", "d"}, decision.AskedOf(decision.Input{Policy: policy, Model: newModel("ASL-3")}).Required); diff != "" {
 		t.Errorf("Required at ASL-3 (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"b", "d"}, decision.Reported(decision.Input{Policy: policy, Model: newModel("ASL-3")})); diff != "" {
+	if diff := cmp.Diff([]string{"b", "d"}, decision.AskedOf(decision.Input{Policy: policy, Model: newModel("ASL-3")}).Reported); diff != "" {
 		t.Errorf("Reported at ASL-3 (-want +got):\n%s", diff)
 	}
-	if got := decision.Required(decision.Input{Policy: policy, Model: newModel("ASL-9")}); got != nil {
+	if got := decision.AskedOf(decision.Input{Policy: policy, Model: newModel("ASL-9")}).Required; got != nil {
 		t.Errorf("Required at a level that does not exist: %v", got)
 	}
-	if got := decision.Required(decision.Input{Policy: nil, Model: newModel("ASL-2")}); got != nil {
+	if got := decision.AskedOf(decision.Input{Policy: nil, Model: newModel("ASL-2")}).Required; got != nil {
 		t.Errorf("Required by no policy: %v", got)
 	}
 	if diff := cmp.Diff([]string{"a", "c"}, decision.Decide(input(policy, newModel("ASL-3"), nil)).Rules()); diff != "" {

@@ -12,9 +12,10 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// SpecDigest identifies the spec of a Safeguard. It costs some microseconds and a spec changes with the generation of its
-// object only, so callers that decide often keep it by UID and generation.
-func SpecDigest(spec *v1alpha1.SafeguardSpec) string {
+// SpecDigest identifies the spec of an object, such as a Safeguard: in JSON, the fields in the order of their types and the
+// keys of maps sorted. It costs some microseconds and a spec changes with the generation of its object only, so callers
+// that decide often keep it by UID and generation.
+func SpecDigest(spec any) string {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return "" // a spec is made of what can be encoded

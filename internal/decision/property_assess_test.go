@@ -422,7 +422,7 @@ func TestAssessmentsAreNotMutated(t *testing.T) {
 		in := anyInput(t)
 		before := cloned(in)
 		v := decision.Decide(in)
-		decision.Required(in)
+		decision.AskedOf(in)
 		decision.Named(in.Policy)
 		for i := range v.Thresholds {
 			if v.Thresholds[i].ValidUntil != nil {

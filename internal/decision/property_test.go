@@ -48,7 +48,7 @@ func TestInputIsNotMutated(t *testing.T) {
 		in := drawInput(t)
 		before := copied(in)
 		v := decision.Decide(in)
-		decision.Required(in)
+		decision.AskedOf(in)
 		decision.OnShortfall(in.Policy, now, in.Now, in.Model.Spec.AssessedLevel)
 		decision.Digest(in.Policy, nil)
 		for i := range v.Safeguards { // nor is the input reached through the verdict

@@ -243,7 +243,7 @@ func TestUnknownAudienceIsTheWidest(t *testing.T) {
 	} {
 		in := assessed(policy)
 		in.Model.Spec.Audience = audience
-		if diff := cmp.Diff(want, decision.Required(in)); diff != "" {
+		if diff := cmp.Diff(want, decision.AskedOf(in).Required); diff != "" {
 			t.Errorf("audience %q (-want +got):\n%s", audience, diff)
 		}
 	}

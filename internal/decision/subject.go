@@ -1,7 +1,6 @@
 package decision
 
 import (
-	"encoding/json"
 	"slices"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -48,14 +47,7 @@ func digestOfDecision(in Input, v Verdict) string {
 	return digestOfParts(parts...)
 }
 
-// digestOfParts is of a list in JSON: the fields of each part in the order of its type, the keys of maps sorted.
-func digestOfParts(parts ...any) string {
-	text, err := json.Marshal(parts)
-	if err != nil {
-		return "" // all parts are made of what can be encoded
-	}
-	return digestOf(text)
-}
+func digestOfParts(parts ...any) string { return SpecDigest(parts) }
 
 // AuthorsOf names who created an object and who last edited it, as its annotations say; an empty name is not known.
 func AuthorsOf(annotations map[string]string) []string {

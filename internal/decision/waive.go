@@ -51,8 +51,7 @@ func (in Input) waivers(req requirement) (all []waiver, signOffs []v1alpha1.Sign
 	}
 	for i := range all {
 		w := &all[i]
-		outlasts := func(safeguard string) bool { return !w.excuses(safeguard, all) }
-		if w.state == v1alpha1.WaiverInForce && !slices.ContainsFunc(w.Spec.Safeguards, func(s string) bool { return !outlasts(s) }) {
+		if w.state == v1alpha1.WaiverInForce && !slices.ContainsFunc(w.Spec.Safeguards, func(s string) bool { return w.excuses(s, all) }) {
 			w.message = "waives nothing more: another one of the same safeguards, with which it overlaps, has ended; withdraw that one before it ends to let this one count, or request anew"
 		}
 	}
@@ -85,8 +84,8 @@ func (w *waiver) stand(now time.Time, results []v1alpha1.SignOffResult) {
 	case !w.approved:
 		var lacks []string
 		for _, r := range results {
-			if len(r.Approvers) < int(r.People) {
-				lacks = append(lacks, fmt.Sprintf("%d of %d in role %s", len(r.Approvers), r.People, r.Role))
+			if !given(&r) {
+				lacks = append(lacks, approvers(&r))
 			}
 		}
 		w.state, w.message = v1alpha1.WaiverPending, "approved by "+strings.Join(lacks, ", ")
@@ -141,23 +140,4 @@ func (w *waiver) excuses(safeguard string, all []waiver) bool {
 	return slices.Contains(w.Spec.Safeguards, safeguard) && !slices.ContainsFunc(all, func(other waiver) bool {
 		return other.state == v1alpha1.WaiverExpired && other.approved && w.begins.Before(other.ends) && slices.Contains(other.Spec.Safeguards, safeguard)
 	})
-}
-
-// Waived names the Safeguards from which waivers excuse the model now, whether they are in place or not.
-func Waived(in Input) []string {
-	if in.Model == nil || len(in.Waivers) == 0 {
-		return nil
-	}
-	req, err := require(in)
-	if err != nil {
-		return nil
-	}
-	all, _ := in.waivers(req)
-	var names []string
-	for i := range req.obligations {
-		if o := &req.obligations[i]; holds(o.force) && excuse(all, o.safeguard) != nil {
-			names = append(names, o.safeguard)
-		}
-	}
-	return names
 }

@@ -181,7 +181,7 @@ look again at 2026-05-14T08:20:00Z
 	if diff := cmp.Diff([]string{"a"}, v.Rules()); diff != "" {
 		t.Errorf("rules that the API server enforces (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"b"}, decision.Waived(in)); diff != "" {
+	if diff := cmp.Diff([]string{"b"}, decision.AskedOf(in).Waived); diff != "" {
 		t.Errorf("waived (-want +got):\n%s", diff)
 	}
 }

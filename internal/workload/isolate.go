@@ -114,9 +114,10 @@ func Exposed(pods []*corev1.Pod, there []networkingv1.NetworkPolicy) string {
 }
 
 func allows(p *networkingv1.NetworkPolicy) bool {
-	egress := slices.Contains(p.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
-	return len(p.Spec.Ingress) > 0 && (slices.Contains(p.Spec.PolicyTypes, networkingv1.PolicyTypeIngress) || len(p.Spec.PolicyTypes) == 0) ||
-		len(p.Spec.Egress) > 0 && (egress || len(p.Spec.PolicyTypes) == 0)
+	governs := func(t networkingv1.PolicyType) bool {
+		return len(p.Spec.PolicyTypes) == 0 || slices.Contains(p.Spec.PolicyTypes, t)
+	}
+	return len(p.Spec.Ingress) > 0 && governs(networkingv1.PolicyTypeIngress) || len(p.Spec.Egress) > 0 && governs(networkingv1.PolicyTypeEgress)
 }
 
 // selects takes a selector that cannot be read for one that selects.

@@ -102,7 +102,7 @@ func (cl *cluster) watchReleases(ctx context.Context, released map[client.Object
 		note(&list.Items[i])
 	}
 	watcher, err := cl.client.Watch(ctx, &corev1.PodList{}, client.HasLabels{v1alpha1.ModelLabel},
-		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
+		&client.ListOptions{Raw: listFrom(list.ResourceVersion)})
 	if err != nil {
 		return err
 	}

@@ -87,21 +87,12 @@ func withoutManager() {
 	GinkgoHelper()
 	Expect(manager.Kill()).To(Succeed())
 	DeferCleanup(func(ctx SpecContext) {
-		if running(manager) {
+		if manager.Running() {
 			return
 		}
 		startManager(ctx)
 		waitEnforced(ctx)
 	})
-}
-
-func running(m *stack.Manager) bool {
-	select {
-	case <-m.Done():
-		return false
-	default:
-		return true
-	}
 }
 
 // metric reads one figure that the manager serves.

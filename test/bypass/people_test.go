@@ -150,7 +150,7 @@ func newTenant(ctx context.Context, policy string, change ...func(*builder.Names
 	Expect(editor.Create(ctx, builder.ModelDeployment(t.namespace, small).Build())).To(Succeed())
 	Expect(editor.Create(ctx, builder.ModelDeployment(t.namespace, llama).Level(builder.ASL3).Build())).To(Succeed())
 	t.waitServiceAccount(ctx)
-	if manager != nil && running(manager) {
+	if manager != nil && manager.Running() {
 		t.waitVerdict(ctx, small, v1alpha1.OutcomeCleared)
 		t.waitVerdict(ctx, llama, v1alpha1.OutcomeHeld)
 	}

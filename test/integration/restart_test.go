@@ -65,7 +65,7 @@ var _ = Describe("A manager that is restarted", func() {
 
 // needManager starts a manager if none runs: whatever becomes of a test, the next ones need one.
 func needManager(ctx SpecContext) {
-	if !running(manager) {
+	if !manager.Running() {
 		startManager(ctx)
 	}
 }

@@ -78,22 +78,13 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 // would be waited for.
 func startManager(ctx context.Context) {
 	GinkgoHelper()
-	if manager != nil && !running(manager) {
+	if manager != nil && !manager.Running() {
 		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: stack.Namespace, Name: "manager.interlock.dev"}}
 		Expect(client.IgnoreNotFound(api.Delete(ctx, lease))).To(Succeed())
 	}
 	var err error
 	manager, err = st.StartManager(ctx, "--evidence-registries="+evidenceStore.host())
 	Expect(err).NotTo(HaveOccurred())
-}
-
-func running(m *stack.Manager) bool {
-	select {
-	case <-m.Done():
-		return false
-	default:
-		return true
-	}
 }
 
 // A failed test shows the end of the manager's log.

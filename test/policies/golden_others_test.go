@@ -153,7 +153,7 @@ func TestOtherFrameworksGolden(t *testing.T) {
 			if diff := cmp.Diff(m.want, othersSeen(decision.Decide(in))); diff != "" {
 				t.Fatalf("%s: verdict (-want +got):\n%s", m.source, diff)
 			}
-			if diff := cmp.Diff(othersSorted(m.want.Holding, m.want.Reported), decision.Required(in)); diff != "" {
+			if diff := cmp.Diff(othersSorted(m.want.Holding, m.want.Reported), decision.AskedOf(in).Required); diff != "" {
 				t.Errorf("required (-want +got):\n%s", diff)
 			}
 			in.Findings = othersInPlace(m.want.Holding)

@@ -201,7 +201,7 @@ func TestPublishedModels(t *testing.T) {
 					t.Errorf("%s (-want +got):\n%s", c.model.source, diff)
 				}
 				named := slices.Sorted(slices.Values(append(slices.Clone(got.Binding), got.Reported...)))
-				if diff := cmp.Diff(named, decision.Required(in), cmpopts.EquateEmpty()); diff != "" {
+				if diff := cmp.Diff(named, decision.AskedOf(in).Required, cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("Required differs from the verdict (-verdict +Required):\n%s", diff)
 				}
 			})

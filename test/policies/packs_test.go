@@ -211,7 +211,7 @@ func TestRSP22IsWhatItSays(t *testing.T) {
 			t.Errorf("%s is %s, but version 2.2 binds", o.Safeguard, o.Force)
 		}
 	}
-	required := decision.Required(decision.Input{Policy: p.policy, Model: &v1alpha1.ModelDeployment{Spec: v1alpha1.ModelDeploymentSpec{AssessedLevel: "ASL-3"}}})
+	required := decision.AskedOf(decision.Input{Policy: p.policy, Model: &v1alpha1.ModelDeployment{Spec: v1alpha1.ModelDeploymentSpec{AssessedLevel: "ASL-3"}}}).Required
 	if diff := cmp.Diff(sortedKeys(p.safeguards), required); diff != "" {
 		t.Errorf("ASL-3 asks for (-all of the pack +asked for):\n%s", diff)
 	}

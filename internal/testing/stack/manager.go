@@ -133,6 +133,16 @@ func (m *Manager) PID() int { return m.process.PID() }
 // Done is closed when the manager has ended.
 func (m *Manager) Done() <-chan struct{} { return m.process.Done() }
 
+// Running says whether the manager has not ended.
+func (m *Manager) Running() bool {
+	select {
+	case <-m.Done():
+		return false
+	default:
+		return true
+	}
+}
+
 // Report describes, as an error, whether the manager runs or how it ended, and quotes the end of its log.
 func (m *Manager) Report() error { return m.process.Report() }
 
