@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
 // invisible is what a name may hold on the API server that would take effect on a terminal: the beginning of an escape
@@ -150,7 +149,7 @@ var _ = Describe("kubectl interlock calendar", func() {
 		assessment := &v1alpha1.CapabilityAssessment{
 			ObjectMeta: metav1.ObjectMeta{Name: w.ns},
 			Spec: v1alpha1.CapabilityAssessmentSpec{
-				Model: "llm", Digests: []string{w.modelDeployment("llm", builder.ASL2).Spec.Model.Digest}, AssessedAt: metav1.NewTime(time.Now().AddDate(0, -2, 0)),
+				Model: "llm", Digests: []string{w.digest("llm")}, AssessedAt: metav1.NewTime(time.Now().AddDate(0, -2, 0)),
 				Evaluator: v1alpha1.Evaluator{Name: "Test"},
 				Outcomes:  []v1alpha1.ThresholdOutcome{{Threshold: threshold, Outcome: v1alpha1.AssessmentRuledOut, Method: "Tests"}}}}
 		roadmap := &v1alpha1.SafetyRoadmap{ObjectMeta: metav1.ObjectMeta{Name: w.ns}, Spec: v1alpha1.SafetyRoadmapSpec{
@@ -162,7 +161,8 @@ var _ = Describe("kubectl interlock calendar", func() {
 			Expect(api.Delete(ctx, assessment)).To(Succeed())
 			Expect(api.Delete(ctx, roadmap)).To(Succeed())
 		})
-		w.clearedModel(ctx, "llm")
+		create(ctx, w.served("llm").Build(), w.deployment("llm", 1, w.pinnedPod("llm")))
+		w.awaitCleared(ctx, "llm", 1)
 
 		officer := user(ctx, w.ns+"-officer", "interlock-safety-team")
 		var all string
