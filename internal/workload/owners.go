@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const (
@@ -149,14 +148,4 @@ func (w *Workloads) ownerOf(ctx context.Context, ref Ref, uid types.UID) (*metav
 	}
 	w.parents.Add(uid, owner, rememberOwner)
 	return owner, nil
-}
-
-// get reads an object of any kind that is served, whatever its version.
-func (w *Workloads) get(ctx context.Context, ref Ref, into client.Object) error {
-	mapping, err := w.Mapper.RESTMapping(schema.GroupKind{Group: ref.Group, Kind: ref.Kind})
-	if err != nil {
-		return err
-	}
-	into.GetObjectKind().SetGroupVersionKind(mapping.GroupVersionKind)
-	return w.Live.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, into)
 }

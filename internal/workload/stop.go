@@ -10,9 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/util/retry"
@@ -36,11 +34,8 @@ const (
 // Workloads finds workloads, stops them and starts them again. What it remembers is read from the cluster again by whoever
 // comes after it.
 type Workloads struct {
-	Client client.Client
-	// Live reads past the cache, so that no kind of workload has to be kept in memory.
-	Live   client.Reader
-	Mapper meta.RESTMapper
-	Kinds  *Kinds
+	objects
+	Kinds *Kinds
 
 	// parents remembers the controller of each owner, by UID.
 	parents *cache.LRUExpireCache
@@ -52,7 +47,7 @@ type Workloads struct {
 
 // New gives Workloads that remember nothing yet: see Recall.
 func New(c client.Client, live client.Reader, mapper meta.RESTMapper, kinds *Kinds) *Workloads {
-	return &Workloads{Client: c, Live: live, Mapper: mapper, Kinds: kinds,
+	return &Workloads{objects: objects{c, live, mapper, FieldManager}, Kinds: kinds,
 		parents: cache.NewLRUExpireCache(knownOwners), stopped: map[Ref]string{}}
 }
 
@@ -64,19 +59,13 @@ func (w *Workloads) Recall(ctx context.Context) ([]types.NamespacedName, error) 
 		if kind.Stop == nil {
 			continue
 		}
-		mapping, err := w.Mapper.RESTMapping(schema.GroupKind{Group: kind.Group, Kind: kind.Kind})
+		found, err := w.list(ctx, kind.Group, kind.Kind, StoppedForLabel)
 		if err != nil {
-			errs = append(errs, ignoreNoMatch(err))
-			continue
-		}
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(kind.Kind + "List"))
-		if err := w.Live.List(ctx, list, client.HasLabels{StoppedForLabel}); err != nil {
 			errs = append(errs, fmt.Errorf("list what was stopped of kind %s: %w", kind.Kind, err))
 			continue
 		}
-		for i := range list.Items {
-			o := &list.Items[i]
+		for i := range found {
+			o := &found[i]
 			if _, marked := markOf(o); !marked {
 				continue
 			}
@@ -86,14 +75,6 @@ func (w *Workloads) Recall(ctx context.Context) ([]types.NamespacedName, error) 
 		}
 	}
 	return models, errors.Join(errs...)
-}
-
-// ignoreNoMatch takes a kind that is not served for one of which nothing was stopped.
-func ignoreNoMatch(err error) error {
-	if meta.IsNoMatchError(err) {
-		return nil
-	}
-	return err
 }
 
 func (w *Workloads) note(ref Ref, model string) {
@@ -248,26 +229,5 @@ func (w *Workloads) start(ctx context.Context, ref Ref) error {
 			}
 		}
 	}
-	return w.patch(ctx, o, withoutMarks(o))
-}
-
-// withoutMarks takes our label and annotation away, and us from the owners of fields: the field that stopped the workload is
-// whose it was, and the next to apply it meets no conflict with us.
-func withoutMarks(o *unstructured.Unstructured) map[string]any {
-	others := slices.DeleteFunc(o.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool { return e.Manager == FieldManager })
-	return map[string]any{"metadata": map[string]any{
-		"labels":        map[string]any{StoppedForLabel: nil},
-		"annotations":   map[string]any{StoppedAnnotation: nil},
-		"managedFields": others,
-	}}
-}
-
-// patch changes just the version that was read, which becomes the new one.
-func (w *Workloads) patch(ctx context.Context, o *unstructured.Unstructured, patch map[string]any) error {
-	set(patch, o.GetResourceVersion(), "metadata", "resourceVersion")
-	raw, err := json.Marshal(patch)
-	if err != nil {
-		return err
-	}
-	return w.Client.Patch(ctx, o, client.RawPatch(types.MergePatchType, raw), client.FieldOwner(FieldManager))
+	return w.unmark(ctx, o, StoppedForLabel, StoppedAnnotation)
 }
