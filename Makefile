@@ -50,6 +50,7 @@ unit: ## Run the tests that need no API server
 .PHONY: test
 test: ## Run all tests, those of test/ on a real API server
 	@assets=$$(go run -C hack/controlplane .) && \
+		go run ./hack/neighbours >/dev/null && \
 		INTERLOCK_CONTROLPLANE_ASSETS="$$assets" $(GO_TEST) $(PKG)
 	@$(foreach m,$(filter-out .,$(CODE_MODULES)),(cd $(m) && $(GO_TEST) ./...) &&) true
 
@@ -129,6 +130,10 @@ bench: ## Measure how fast pods are released and what Interlock costs the API se
 .PHONY: controlplane
 controlplane: ## Build the control plane (once, some minutes) and print where it is
 	@go run -C hack/controlplane .
+
+.PHONY: neighbours
+neighbours: ## Build the controllers of other projects that tests run beside ours (once, some minutes)
+	@go run ./hack/neighbours
 
 .PHONY: tools
 tools: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) ## Build the generators and linters (once, some minutes)

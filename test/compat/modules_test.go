@@ -3,9 +3,7 @@ package compat
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -13,45 +11,36 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/interlock-dev/interlock/internal/testing/neighbours"
 	"github.com/interlock-dev/interlock/internal/testing/stack"
 )
 
-// module is another project at one version, with the sum of its content. It is read from the module cache and not imported,
-// or the operator's go.mod would name half the ecosystem.
+// module is another project, of which some kinds are defined. It is read from the module cache and not imported, or the
+// operator's go.mod would name half the ecosystem.
 type module struct {
-	path, version, sum string
+	neighbours.Module
 	// crds are the files that define the kinds under test.
 	crds []string
 }
 
 var (
-	kuberay = module{"github.com/ray-project/kuberay/ray-operator", "v1.6.2", "h1:XUckRswLMyk71D00L62d2Vanh0fVkNqu56+IF/rr+O0=",
+	kuberay = module{neighbours.Module{Path: "github.com/ray-project/kuberay/ray-operator", Version: "v1.6.2", Sum: "h1:XUckRswLMyk71D00L62d2Vanh0fVkNqu56+IF/rr+O0="},
 		[]string{"config/crd/bases/ray.io_rayclusters.yaml", "config/crd/bases/ray.io_rayservices.yaml"}}
-	jobset = module{"sigs.k8s.io/jobset", "v0.12.0", "h1:YYPuV0px8Ongq/RXmJg6V0w2UC67aiR+rCMD06vhQQQ=",
-		[]string{"config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml"}}
-	lws = module{"sigs.k8s.io/lws", "v0.9.0", "h1:DcJCgxjjoGOx//QHZkeKpyiblxYq70aCRZNYSfykWyI=",
-		[]string{"config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml"}}
-	knative = module{"knative.dev/serving", "v0.51.0", "h1:yN2Q7eYqJgoPfZkATjoBZyGbZ2P1Qhns9HIMU4mF+to=",
+	knative = module{neighbours.Module{Path: "knative.dev/serving", Version: "v0.51.0", Sum: "h1:yN2Q7eYqJgoPfZkATjoBZyGbZ2P1Qhns9HIMU4mF+to="},
 		[]string{"config/core/300-resources/service.yaml", "config/core/300-resources/configuration.yaml", "config/core/300-resources/revision.yaml"}}
-	rollouts = module{"github.com/argoproj/argo-rollouts", "v1.8.3", "h1:blbtQva4IK9r6gFh+dWkCrLnFdPOWiv9ubQYu36qeaA=",
+	rollouts = module{neighbours.Module{Path: "github.com/argoproj/argo-rollouts", Version: "v1.8.3", Sum: "h1:blbtQva4IK9r6gFh+dWkCrLnFdPOWiv9ubQYu36qeaA="},
 		[]string{"manifests/crds/rollout-crd.yaml"}}
-	kserve = module{"github.com/kserve/kserve", "v0.16.0", "h1:kDkcAU5VMiZf4zhdDXH+UdAIgzXhs10GMv0d9r4qvTs=",
+	kserve = module{neighbours.Module{Path: "github.com/kserve/kserve", Version: "v0.16.0", Sum: "h1:kDkcAU5VMiZf4zhdDXH+UdAIgzXhs10GMv0d9r4qvTs="},
 		[]string{"config/crd/full/serving.kserve.io_inferenceservices.yaml", "config/crd/full/llmisvc/serving.kserve.io_llminferenceservices.yaml"}}
+	lws = module{Module: neighbours.LeaderWorkerSet} // which brings its kinds along when its controller is installed
 )
 
-// dir gives the folder of the module in the module cache, into which it is downloaded first if it is not there.
+// dir gives the folder of the module in the module cache.
 func (m module) dir(ctx context.Context) string {
 	GinkgoHelper()
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", m.path+"@"+m.version)
-	cmd.Dir = GinkgoT().TempDir() // outside of our module
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	Expect(err).NotTo(HaveOccurred(), "download %s: %s%s", m.path, out, &stderr)
-	var got struct{ Dir, Sum string }
-	Expect(json.Unmarshal(out, &got)).To(Succeed())
-	Expect(got.Sum).To(Equal(m.sum), "the content of %s %s is not what it was", m.path, m.version)
-	return got.Dir
+	dir, err := m.Dir(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return dir
 }
 
 // sample gives the objects of one kind in a file of the module.
@@ -123,7 +112,7 @@ subjects:
 func installKinds(ctx context.Context) {
 	GinkgoHelper()
 	args := []string{"apply", "--server-side"}
-	for _, m := range []module{kuberay, jobset, lws, knative, rollouts, kserve} {
+	for _, m := range []module{kuberay, knative, rollouts, kserve} {
 		dir := m.dir(ctx)
 		for _, file := range m.crds {
 			args = append(args, "-f", filepath.Join(dir, file))

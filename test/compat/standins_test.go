@@ -2,16 +2,17 @@ package compat
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -80,49 +81,6 @@ func rayService(ctx context.Context, o *unstructured.Unstructured) error {
 	return rayCluster(ctx, cluster)
 }
 
-// leaderWorkerSet makes a StatefulSet of leaders, and for each of them one of its workers.
-func leaderWorkerSet(ctx context.Context, o *unstructured.Unstructured) error {
-	replicas, _, _ := unstructured.NestedInt64(o.Object, "spec", "replicas")
-	size, _, _ := unstructured.NestedInt64(o.Object, "spec", "leaderWorkerTemplate", "size")
-	if err := statefulSet(ctx, o, o.GetName(), int32(replicas)); err != nil {
-		return err
-	}
-	leaders := &corev1.PodList{}
-	if err := api.List(ctx, leaders, client.InNamespace(o.GetNamespace()), client.MatchingLabels{"app": o.GetName()}); err != nil {
-		return err
-	}
-	for i := range leaders.Items {
-		leader := &unstructured.Unstructured{}
-		leader.SetAPIVersion("v1")
-		leader.SetKind("Pod")
-		leader.SetNamespace(leaders.Items[i].Namespace)
-		leader.SetName(leaders.Items[i].Name)
-		leader.SetUID(leaders.Items[i].UID)
-		if leaders.Items[i].DeletionTimestamp != nil {
-			continue
-		}
-		if err := statefulSet(ctx, leader, leader.GetName()+"-workers", int32(size)-1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func statefulSet(ctx context.Context, owner *unstructured.Unstructured, name string, replicas int32) error {
-	set := &appsv1.StatefulSet{
-		ObjectMeta: childMeta(owner, name),
-		Spec: appsv1.StatefulSetSpec{
-			Replicas: &replicas, ServiceName: name, PodManagementPolicy: appsv1.ParallelPodManagement,
-			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
-			Template: builder.Pod("", "").Label("app", name).Template(),
-		}}
-	return scaled(ctx, set, func() bool {
-		differs := *set.Spec.Replicas != replicas
-		set.Spec.Replicas = &replicas
-		return differs
-	})
-}
-
 // inferenceService makes a Deployment, and deletes it while the service is stopped.
 func inferenceService(ctx context.Context, o *unstructured.Unstructured) error {
 	d := deployment(o, o.GetName()+"-predictor", 1)
@@ -181,22 +139,13 @@ func rollout(ctx context.Context, o *unstructured.Unstructured) error {
 	})
 }
 
-// jobSet makes a Job, and hands on whether it is suspended.
-func jobSet(ctx context.Context, o *unstructured.Unstructured) error {
-	suspended, _, _ := unstructured.NestedBool(o.Object, "spec", "suspend")
-	job := &batchv1.Job{ObjectMeta: childMeta(o, o.GetName()+"-workers-0"), Spec: jobSpec()}
-	job.Spec.Suspend = &suspended
-	return scaled(ctx, job, func() bool {
-		differs := *job.Spec.Suspend != suspended
-		job.Spec.Suspend = &suspended
-		return differs
-	})
-}
-
-func jobSpec() batchv1.JobSpec {
-	return batchv1.JobSpec{Template: builder.Pod("", "").RestartPolicy(corev1.RestartPolicyNever).With(func(p *corev1.Pod) {
-		p.Spec.NodeSelector = map[string]string{"no": "such-node"}
-	}).Template()}
+// cronJob lets the time of its first run be past.
+func cronJob(ctx context.Context, o *unstructured.Unstructured) error {
+	if _, found, _ := unstructured.NestedString(o.Object, "status", "lastScheduleTime"); found {
+		return nil
+	}
+	patch := fmt.Sprintf(`{"status": {"lastScheduleTime": %q}}`, time.Now().Add(-2*time.Minute).Format(time.RFC3339))
+	return api.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, []byte(patch)))
 }
 
 // fleet makes a pod for each ship.

@@ -1,5 +1,6 @@
 // Package compat tests Interlock beside other projects: with the real definitions of their kinds and the manifests that they
-// ship as samples, both read from their modules. Where a kind's controller is not there, a stand-in makes the pods.
+// ship as samples, both read from their modules. The controllers of LeaderWorkerSet and JobSet run as they were released; where a
+// kind's controller cannot be built from a Go module, a stand-in makes the pods.
 package compat
 
 import (
@@ -61,8 +62,11 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(os.WriteFile(kinds, []byte(fleetKind), 0o600)).To(Succeed())
 	manager, err = st.StartManager(ctx, "--workload-kinds="+kinds)
 	Expect(err).NotTo(HaveOccurred())
+	for _, n := range neighboursOfOurs {
+		n.start(ctx)
+	}
 	installKinds(ctx)
-}, NodeTimeout(5*time.Minute))
+}, NodeTimeout(15*time.Minute))
 
 // A failed test shows the end of the manager's log.
 var _ = JustAfterEach(func() {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -29,17 +28,27 @@ type served struct {
 	nowhere bool
 	// cannotStop says that the kind knows no way.
 	cannotStop bool
+	// owned is the kind of what it owns, which is stopped too.
+	owned string
 }
 
 const model = "llm"
 
 var _ = Describe("Workloads of other projects", func() {
-	It("are stopped in the way of their kind, stay so, and are started as they were", func(ctx SpecContext) {
+	It("are held and released, stopped in the way of their kind, stay so, and are started as they were", func(ctx SpecContext) {
 		all := workloads(ctx)
-		createPolicy(ctx)
-		By("serving a cleared model")
+		createPolicy(ctx, "compat", v1alpha1.ShortfallStop)
+		By("serving a model that is not cleared")
 		for i := range all {
 			all[i].create(ctx)
+		}
+		for i := range all {
+			all[i].awaitHeld(ctx)
+		}
+
+		By("serving a cleared model")
+		for i := range all {
+			Expect(api.Create(ctx, builder.NetworkPolicy(all[i].namespace, "deny-egress").Build())).To(Succeed())
 		}
 		for i := range all {
 			all[i].awaitRunning(ctx)
@@ -58,23 +67,15 @@ var _ = Describe("Workloads of other projects", func() {
 		}
 
 		By("keeping still")
-		versions := func() map[string]string {
-			still := map[string]string{}
+		awaitStill(ctx, 3*time.Second, func(ctx context.Context) map[string]string {
+			versions := map[string]string{}
 			for i := range all {
 				for _, o := range all[i].settled(ctx) {
-					still[fmt.Sprintf("%s %T", all[i].namespace, o)] = o.GetResourceVersion()
+					versions[fmt.Sprintf("%s %T", all[i].namespace, o)] = o.GetResourceVersion()
 				}
 			}
-			return still
-		}
-		var last map[string]string
-		var since time.Time
-		Eventually(func() time.Duration {
-			if now := versions(); !maps.Equal(now, last) {
-				last, since = now, time.Now()
-			}
-			return time.Since(since)
-		}).Should(BeNumerically(">", 3*time.Second))
+			return versions
+		})
 
 		By("having the safeguard again")
 		for i := range all {
@@ -96,10 +97,12 @@ func workloads(ctx context.Context) []served {
 	return []served{
 		{namespace: "deployment", object: inline(`{apiVersion: apps/v1, kind: Deployment, metadata: {name: server}, spec: {replicas: 2, selector: {matchLabels: {app: server}}, template: ` + pod + `}}`), pods: 2},
 		{namespace: "statefulset", object: inline(`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: server}, spec: {replicas: 2, serviceName: server, podManagementPolicy: Parallel, selector: {matchLabels: {app: server}}, template: ` + pod + `}}`), pods: 2},
+		{namespace: "replicaset", object: inline(`{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: server}, spec: {replicas: 2, selector: {matchLabels: {app: server}}, template: ` + pod + `}}`), pods: 2},
 		{namespace: "daemonset", object: inline(`{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: server}, spec: {selector: {matchLabels: {app: server}}, template: ` + pod + `}}`), pods: 3, cannotStop: true},
 		{namespace: "job", object: inline(`{apiVersion: batch/v1, kind: Job, metadata: {name: batch}, spec: {parallelism: 2, template: ` + podOnce + `}}`), pods: 2, nowhere: true},
-		{namespace: "jobset", object: inline(`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: batch}, spec: {replicatedJobs: [{name: workers, replicas: 1, template: {spec: {template: ` + podOnce + `}}}]}}`), standIn: jobSet, pods: 1, nowhere: true},
-		{namespace: "lws", object: lws.sample(ctx, "config/samples/leaderworkerset_v1_leaderworkerset.yaml", "LeaderWorkerSet")[0], standIn: leaderWorkerSet, pods: 12},
+		{namespace: "cronjob", object: inline(`{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly}, spec: {schedule: "* * * * *", concurrencyPolicy: Forbid, jobTemplate: {spec: {template: ` + podOnce + `}}}}`), standIn: cronJob, pods: 1, nowhere: true, owned: "Job"},
+		{namespace: "jobset", object: inline(`{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: batch}, spec: {replicatedJobs: [{name: driver, template: {spec: {template: ` + podOnce + `}}}, {name: workers, replicas: 2, template: {spec: {parallelism: 2, completions: 2, template: ` + podOnce + `}}}]}}`), pods: 5, nowhere: true},
+		{namespace: "lws", object: lws.sample(ctx, "config/samples/leaderworkerset_v1_leaderworkerset.yaml", "LeaderWorkerSet")[0], pods: 12},
 		{namespace: "raycluster", object: kuberay.sample(ctx, raySamples+"ray-cluster.sample.yaml", "RayCluster")[0], standIn: rayCluster, pods: 2},
 		{namespace: "rayservice", object: kuberay.sample(ctx, raySamples+"ray-service.sample.yaml", "RayService")[0], standIn: rayService, pods: 2},
 		{namespace: "kserve", object: kserve.sample(ctx, kserveSamples+"v1beta1/sklearn/v1/sklearn.yaml", "InferenceService")[0], standIn: inferenceService, pods: 1},
@@ -121,12 +124,13 @@ func inline(manifest string) *unstructured.Unstructured {
 	return decode([]byte(manifest))[0]
 }
 
-// createPolicy makes the policy that all the namespaces are under: it asks for limited egress, and stops at once.
-func createPolicy(ctx context.Context) {
+// createPolicy makes a policy that asks for limited egress and takes one step at once where that is lost.
+func createPolicy(ctx context.Context, name string, step v1alpha1.ShortfallAction) {
 	GinkgoHelper()
-	policy := builder.ScalingPolicy("compat").Lease(24 * time.Hour).Level(builder.Level(builder.ASL2).Security("egress")).Build()
-	policy.Spec.Levels[0].OnShortfall = []v1alpha1.ShortfallStep{{Action: v1alpha1.ShortfallStop}}
-	Expect(api.Create(ctx, builder.Safeguard("egress").Egress().Build())).To(Succeed())
+	egress := builder.Safeguard(name + "-egress").Egress().Build()
+	policy := builder.ScalingPolicy(name).Lease(24 * time.Hour).Level(builder.Level(builder.ASL2).Security(egress.Name)).Build()
+	policy.Spec.Levels[0].OnShortfall = []v1alpha1.ShortfallStep{{Action: step}}
+	Expect(api.Create(ctx, egress)).To(Succeed())
 	Expect(api.Create(ctx, policy)).To(Succeed())
 }
 
@@ -134,13 +138,12 @@ func (s *served) create(ctx context.Context) {
 	GinkgoHelper()
 	ns := builder.Namespace(s.namespace).Build()
 	ns.Labels = map[string]string{v1alpha1.EnforceLabel: "compat", v1alpha1.ModelLabel: model}
-	for _, o := range []client.Object{ns, builder.NetworkPolicy(s.namespace, "deny-egress").Build(), builder.ModelDeployment(s.namespace, model).Build()} {
+	for _, o := range []client.Object{ns, builder.ModelDeployment(s.namespace, model).Build()} {
 		Expect(api.Create(ctx, o)).To(Succeed())
 	}
 	Eventually(func() error {
 		return api.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "default"}, &corev1.ServiceAccount{})
 	}).Should(Succeed())
-	Eventually(s.model).WithContext(ctx).Should(HaveField("Status.Verdict", v1alpha1.OutcomeCleared))
 	s.object.SetNamespace(s.namespace)
 	Expect(api.Create(ctx, s.object)).To(Succeed(), s.namespace)
 	if s.standIn != nil {
@@ -154,9 +157,18 @@ func (s *served) model(ctx context.Context) (*v1alpha1.ModelDeployment, error) {
 }
 
 func (s *served) workload(state v1alpha1.WorkloadState, pods int) OmegaMatcher {
-	return HaveField("Status.Workloads", HaveExactElements(SatisfyAll(
+	itself := SatisfyAll(
 		HaveField("Group", s.object.GroupVersionKind().Group), HaveField("Kind", s.object.GetKind()), HaveField("Name", s.object.GetName()),
-		HaveField("State", state), HaveField("Pods", BeEquivalentTo(pods)))))
+		HaveField("State", state), HaveField("Pods", BeEquivalentTo(pods)))
+	if s.owned != "" && state == v1alpha1.WorkloadStopped {
+		return HaveField("Status.Workloads", HaveExactElements(itself, SatisfyAll(HaveField("Kind", s.owned), HaveField("State", state))))
+	}
+	return HaveField("Status.Workloads", HaveExactElements(itself))
+}
+
+func (s *served) awaitHeld(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(s.model).WithContext(ctx).Should(s.workload(v1alpha1.WorkloadHeld, s.pods), s.namespace)
 }
 
 func (s *served) awaitRunning(ctx context.Context) {

@@ -47,7 +47,7 @@ func newAuthority() (*authority, error) {
 	return &authority{key: key, cert: cert}, nil
 }
 
-// serving issues the certificate that the API server shows on loopback.
+// serving issues a certificate that a server, such as the API server, shows on loopback.
 func (a *authority) serving() (keyPair, error) {
 	template := certificate(pkix.Name{CommonName: "kube-apiserver"})
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}

@@ -2,8 +2,10 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -48,6 +50,18 @@ func (cp *ControlPlane) ServiceAccount(ctx context.Context, namespace, name stri
 		return fail(err)
 	}
 	return config, path, nil
+}
+
+// ServingCertificate writes into a folder, as tls.crt and tls.key, what a server on loopback shows to the API server. It is
+// trusted by whoever trusts the authority in RESTConfig.
+func (cp *ControlPlane) ServingCertificate(dir string) error {
+	pair, err := cp.ca.serving()
+	if err != nil {
+		return fmt.Errorf("issue a serving certificate: %w", err)
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "tls.crt"), pair.cert, 0o600),
+		os.WriteFile(filepath.Join(dir, "tls.key"), pair.key, 0o600))
 }
 
 // writeUser writes the kubeconfig of a client-certificate user to path.
