@@ -1,0 +1,299 @@
+package compat
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/workload"
+)
+
+// stillVariable says for how long nothing may change beside a GitOps tool, when that is to be longer than in each run.
+const stillVariable = "INTERLOCK_COMPAT_STILL"
+
+// healEvery is how often a GitOps tool looks whether the cluster is as Git says, and makes it so.
+const healEvery = 2 * time.Second
+
+// gitOps is a tool that applies what stands in Git again and again.
+type gitOps struct {
+	name string
+	// apply is how it does so, in the words of kubectl.
+	apply []string
+
+	mu     sync.Mutex
+	git    map[string]string
+	healed int
+	err    error
+}
+
+// gitOpsTools gives Flux, which applies on the server and takes what others own, and Argo CD, which merges three ways.
+func gitOpsTools() []*gitOps {
+	return []*gitOps{
+		{name: "flux", apply: []string{"apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller", "-f", "-"}},
+		{name: "argocd", apply: []string{"apply", "--field-manager=argocd-controller", "-f", "-"}},
+	}
+}
+
+// commit writes a file into Git.
+func (g *gitOps) commit(file, content string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.git == nil {
+		g.git = map[string]string{}
+	}
+	g.git[file] = content
+}
+
+// heal runs the tool until the test ends.
+func (g *gitOps) heal() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	DeferCleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			g.mu.Lock()
+			manifests := strings.Join(slices.Collect(maps.Values(g.git)), "---\n")
+			g.mu.Unlock()
+			_, err := st.As(st.Kubeconfig()).RunWithInput(ctx, manifests, g.apply...)
+			g.mu.Lock()
+			g.healed, g.err = g.healed+1, err
+			g.mu.Unlock()
+			select {
+			case <-ctx.Done():
+			case <-time.After(healEvery):
+			}
+		}
+	}()
+}
+
+// rounds says how often the tool has run, and how it went the last time.
+func (g *gitOps) rounds() (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.healed, g.err
+}
+
+// inGit is what a team keeps in Git: its namespace, its model, a Deployment whose replicas it sets, one whose replicas it
+// leaves to an autoscaler, and an InferenceService.
+const inGit = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: NAMESPACE, labels: {interlock.dev/enforce: POLICY, interlock.dev/model: llm}}
+---
+apiVersion: interlock.dev/v1alpha1
+kind: ModelDeployment
+metadata: {name: llm, namespace: NAMESPACE}
+spec: {model: {name: llm, digest: "DIGEST"}, assessedLevel: ASL-2, audience: General}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: fixed, namespace: NAMESPACE}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: fixed}}
+  template: {metadata: {labels: {app: fixed}}, spec: {containers: [{name: server, image: registry.example/server}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: scaled, namespace: NAMESPACE}
+spec:
+  selector: {matchLabels: {app: scaled}}
+  template: {metadata: {labels: {app: scaled}}, spec: {containers: [{name: server, image: registry.example/server}]}}
+---
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: inference, namespace: NAMESPACE}
+spec: {predictor: {model: {modelFormat: {name: sklearn}, storageUri: "gs://bucket/model"}}}
+`
+
+// limitsEgress is the safeguard that the policies ask for.
+const limitsEgress = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny-egress, namespace: NAMESPACE}
+spec: {podSelector: {}, policyTypes: [Egress]}
+`
+
+// gitOpsNamespace is one of a team's namespaces that a tool keeps.
+type gitOpsNamespace struct {
+	tool         *gitOps
+	name, policy string
+}
+
+func (n gitOpsNamespace) commit(manifests ...string) {
+	n.tool.commit(n.name, strings.NewReplacer("NAMESPACE", n.name, "POLICY", n.policy, "DIGEST", builder.Digest).Replace(strings.Join(manifests, "---")))
+}
+
+func (n gitOpsNamespace) served() *served { return &served{namespace: n.name} }
+
+// await waits until the three workloads are in these states, with so many pods.
+func (n gitOpsNamespace) await(ctx context.Context, fixed, scaled, inference OmegaMatcher) {
+	GinkgoHelper()
+	Eventually(n.served().model).WithContext(ctx).Should(HaveField("Status.Workloads", HaveExactElements(
+		SatisfyAll(HaveField("Name", "fixed"), fixed), SatisfyAll(HaveField("Name", "scaled"), scaled),
+		SatisfyAll(HaveField("Name", "inference"), inference))), n.name)
+}
+
+func are(state v1alpha1.WorkloadState, pods int) OmegaMatcher {
+	return SatisfyAll(HaveField("State", state), HaveField("Pods", BeEquivalentTo(pods)))
+}
+
+var _ = Describe("GitOps tools that heal every few seconds", func() {
+	It("and Interlock leave each other still, whatever becomes of a model", func(ctx SpecContext) {
+		createPolicy(ctx, "gitops-stop", v1alpha1.ShortfallStop)
+		createPolicy(ctx, "gitops-isolate", v1alpha1.ShortfallIsolate)
+		tools := gitOpsTools()
+		var cleared, held, stopped, isolated []gitOpsNamespace
+		for _, tool := range tools {
+			cleared = append(cleared, gitOpsNamespace{tool, tool.name + "-cleared", "gitops-stop"})
+			held = append(held, gitOpsNamespace{tool, tool.name + "-held", "gitops-stop"})
+			stopped = append(stopped, gitOpsNamespace{tool, tool.name + "-stopped", "gitops-stop"})
+			isolated = append(isolated, gitOpsNamespace{tool, tool.name + "-isolated", "gitops-isolate"})
+		}
+		for _, n := range slices.Concat(cleared, stopped, isolated) {
+			n.commit(inGit, limitsEgress)
+		}
+		for _, n := range held {
+			n.commit(inGit)
+		}
+		for _, tool := range tools {
+			tool.heal()
+		}
+		for _, n := range slices.Concat(cleared, held, stopped, isolated) {
+			inference := &unstructured.Unstructured{}
+			inference.SetGroupVersionKind(inferenceServices)
+			inference.SetNamespace(n.name)
+			inference.SetName("inference")
+			standIn(inferenceService).run(inference)
+		}
+		running := func(of ...[]gitOpsNamespace) {
+			GinkgoHelper()
+			for _, n := range slices.Concat(of...) {
+				n.await(ctx, are(v1alpha1.WorkloadRunning, 2), are(v1alpha1.WorkloadRunning, 1), are(v1alpha1.WorkloadRunning, 1))
+			}
+		}
+		running(cleared, stopped, isolated)
+
+		By("losing the safeguard")
+		for _, n := range slices.Concat(stopped, isolated) {
+			n.commit(inGit)
+			Expect(api.Delete(ctx, builder.NetworkPolicy(n.name, "deny-egress").Build())).To(Succeed()) // as the tool prunes it
+		}
+		for _, n := range held {
+			n.await(ctx, are(v1alpha1.WorkloadHeld, 2), are(v1alpha1.WorkloadHeld, 1), are(v1alpha1.WorkloadHeld, 1))
+		}
+		for _, n := range stopped {
+			// Git says how many replicas one has, and so it is started again: its pods are held. Of the others Git says nothing.
+			n.await(ctx, are(v1alpha1.WorkloadStartedByOthers, 2), are(v1alpha1.WorkloadStopped, 0), are(v1alpha1.WorkloadStopped, 0))
+		}
+		for _, n := range isolated {
+			Eventually(func() error {
+				return api.Get(ctx, client.ObjectKey{Namespace: n.name, Name: "interlock-isolate-llm"}, &networkingv1.NetworkPolicy{})
+			}).Should(Succeed(), n.name)
+		}
+		running(cleared, isolated)
+
+		before := map[*gitOps]int{}
+		for _, tool := range tools {
+			before[tool], _ = tool.rounds()
+		}
+		awaitStill(ctx, stillFor(), writtenBeside(tools))
+		for _, tool := range tools {
+			after, err := tool.rounds()
+			Expect(err).NotTo(HaveOccurred(), tool.name)
+			Expect(after-before[tool]).To(BeNumerically(">", 1), "%s was at it all the while", tool.name)
+		}
+
+		By("having the safeguard again")
+		for _, n := range slices.Concat(stopped, isolated) {
+			n.commit(inGit, limitsEgress)
+		}
+		running(cleared, stopped, isolated)
+		Expect(tracesBeside(ctx, tools)).To(BeEmpty())
+	}, NodeTimeout(3*time.Minute+4*stillFor()))
+})
+
+func stillFor() time.Duration {
+	if long, err := time.ParseDuration(os.Getenv(stillVariable)); err == nil {
+		return long
+	}
+	return 10 * time.Second
+}
+
+var (
+	deployments       = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+	inferenceServices = schema.GroupVersionKind{Group: "serving.kserve.io", Version: "v1beta1", Kind: "InferenceService"}
+)
+
+// writtenBeside reads the version of all that the tools or Interlock write in the namespaces of the tools, and of what
+// Interlock writes for the cluster.
+func writtenBeside(tools []*gitOps) func(context.Context) map[string]string {
+	kinds := []schema.GroupVersionKind{deployments, inferenceServices, {Group: "apps", Version: "v1", Kind: "ReplicaSet"},
+		{Version: "v1", Kind: "Namespace"}, {Version: "v1", Kind: "Pod"}, {Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"}}
+	for _, ours := range []string{"ModelDeployment", "ClearanceLedger", "ScalingPolicy", "Safeguard"} {
+		kinds = append(kinds, v1alpha1.GroupVersion.WithKind(ours))
+	}
+	for _, compiled := range []string{"Validating", "Mutating"} {
+		for _, kind := range []string{"AdmissionPolicy", "AdmissionPolicyBinding"} {
+			kinds = append(kinds, admissionv1.SchemeGroupVersion.WithKind(compiled+kind))
+		}
+	}
+	return func(ctx context.Context) map[string]string {
+		GinkgoHelper()
+		written := map[string]string{}
+		for _, kind := range kinds {
+			for _, o := range metadataOf(ctx, kind) {
+				if o.Namespace == "" && kind.Kind != "Namespace" || keeps(tools, cmp.Or(o.Namespace, o.Name)) {
+					written[fmt.Sprintf("%s %s/%s", kind.Kind, o.Namespace, o.Name)] = o.ResourceVersion
+				}
+			}
+		}
+		return written
+	}
+}
+
+// keeps says whether a namespace is kept by one of the tools.
+func keeps(tools []*gitOps, namespace string) bool {
+	return slices.ContainsFunc(tools, func(t *gitOps) bool { return strings.HasPrefix(namespace, t.name+"-") })
+}
+
+// tracesBeside names the workloads on which something is left that tells of a stop.
+func tracesBeside(ctx context.Context, tools []*gitOps) []string {
+	GinkgoHelper()
+	var traces []string
+	for _, kind := range []schema.GroupVersionKind{deployments, inferenceServices} {
+		for _, o := range metadataOf(ctx, kind) {
+			ours := slices.ContainsFunc(o.ManagedFields, func(e metav1.ManagedFieldsEntry) bool { return e.Manager == workload.FieldManager })
+			if _, labelled := o.Labels[workload.StoppedForLabel]; keeps(tools, o.Namespace) && (ours || labelled) {
+				traces = append(traces, fmt.Sprintf("%s %s/%s", kind.Kind, o.Namespace, o.Name))
+			}
+		}
+	}
+	return traces
+}
+
+func metadataOf(ctx context.Context, kind schema.GroupVersionKind) []metav1.PartialObjectMetadata {
+	GinkgoHelper()
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+	Expect(api.List(ctx, list)).To(Succeed(), kind.Kind)
+	return list.Items
+}
