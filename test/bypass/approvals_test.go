@@ -222,9 +222,9 @@ func approvalTricks() {
 			elsewhere.Namespace = other.namespace
 			Expect(map[string]person{"rso": officer, "ceo": chief}[role].Create(ctx, elsewhere)).To(Succeed())
 		}
-		t.stays(ctx, w, v1alpha1.WaiverPending)
 		other.waiting(ctx, other.pod("held").Model(llama))
-		t.waiting(ctx, t.pod("held").Model(llama))
+		t.waiting(ctx, t.pod("held").Model(llama)) // for which the model is decided anew
+		t.stays(ctx, w, v1alpha1.WaiverPending)
 	})
 
 	It("33: with the mutation that notes the approver deleted and Interlock dead, nothing is approved or asked for", func(ctx SpecContext) {
