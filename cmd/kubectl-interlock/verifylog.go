@@ -6,17 +6,22 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/interlock-dev/interlock/internal/record"
 	"github.com/interlock-dev/interlock/internal/record/audit"
 )
 
 type verifyLogOptions struct {
 	*cluster
 	key, checkpoint string
+	model           string
 	output          string
 }
 
@@ -34,7 +39,10 @@ It needs no cluster. Get the key from whoever set the log up, not from the copy.
   kubectl interlock verify-log ./record --key interlock-record.pub --checkpoint my-checkpoint
 
   # From then on, the same: the log must go on from what you kept, and what is new is kept
-  kubectl interlock verify-log ./record --key interlock-record.pub --checkpoint my-checkpoint -o wide`,
+  kubectl interlock verify-log ./record --key interlock-record.pub --checkpoint my-checkpoint -o wide
+
+  # What the decisions on one model rest on
+  kubectl interlock verify-log ./record --key interlock-record.pub --model serving/llm`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -43,6 +51,7 @@ It needs no cluster. Get the key from whoever set the log up, not from the copy.
 	}
 	cmd.Flags().StringVar(&o.key, "key", "", "file with the public key of the log")
 	cmd.Flags().StringVar(&o.checkpoint, "checkpoint", "", "file with the checkpoint that you keep: it is compared if it exists, and then written")
+	cmd.Flags().StringVar(&o.model, "model", "", "list the decisions on the model NAMESPACE/NAME, and the digests of what each rests on")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "wide lists the last entry of each model")
 	return cmd
 }
@@ -51,6 +60,9 @@ func (o *verifyLogOptions) run(ctx context.Context, dir string) error {
 	out := format(o.output)
 	if err := out.check(asWide); err != nil {
 		return err
+	}
+	if o.model != "" && strings.Count(o.model, "/") != 1 {
+		return fmt.Errorf("--model is %q, and must be NAMESPACE/NAME", o.model)
 	}
 	if o.key == "" {
 		return errors.New("--key is missing: name the file with the public key of the log")
@@ -66,7 +78,12 @@ func (o *verifyLogOptions) run(ctx context.Context, dir string) error {
 			return fmt.Errorf("read the checkpoint that you keep: %w", err)
 		}
 	}
-	report, err := audit.Verify(ctx, dir, strings.TrimSpace(string(key)), older)
+	var decisions []record.Predicate
+	report, err := audit.Verify(ctx, dir, strings.TrimSpace(string(key)), older, func(s record.Statement) {
+		if s.Subject[0].Name == o.model {
+			decisions = append(decisions, s.Predicate)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -76,6 +93,9 @@ func (o *verifyLogOptions) run(ctx context.Context, dir string) error {
 		}
 	}
 	o.print(report, out == asWide)
+	if o.model != "" {
+		o.printDecisions(decisions)
+	}
 	return nil
 }
 
@@ -93,4 +113,30 @@ func (o *verifyLogOptions) print(report audit.Report, wide bool) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", line(l.Model.Namespace), line(l.Model.Name), line(string(l.Verdict)), l.Sequence, l.Index)
 	}
 	_ = w.Flush() // the streams of a command do not fail in a way that it could tell
+}
+
+// printDecisions lists those on one model from the first on, with a line for each object that a decision rests on.
+func (o *verifyLogOptions) printDecisions(decisions []record.Predicate) {
+	if len(decisions) == 0 {
+		fmt.Fprintf(o.Out, "nothing was decided of model %s\n", line(o.model))
+		return
+	}
+	w := tabwriter.NewWriter(o.Out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "DECISION\tTIME\tVERDICT\tREASON\tRESTS ON\tDIGEST")
+	for i := range decisions {
+		p := &decisions[i]
+		inputs := p.Inputs
+		if p.Policy.Name != "" {
+			inputs = slices.Insert(slices.Clone(inputs), 0, record.Input{Kind: "ScalingPolicy", Name: p.Policy.Name, Digest: p.Policy.Digest})
+		}
+		first := fmt.Sprintf("%d\t%s\t%s\t%s", p.Sequence, p.TimeVerified.UTC().Format(time.RFC3339), line(string(p.Verdict)), line(p.Reason))
+		if len(inputs) == 0 {
+			fmt.Fprintln(w, first+"\t\t")
+		}
+		for _, in := range inputs {
+			fmt.Fprintf(w, "%s\t%s %s\t%s\n", first, line(in.Kind), line(path.Join(in.Namespace, in.Name)), line(in.Digest))
+			first = "\t\t\t"
+		}
+	}
+	_ = w.Flush()
 }

@@ -32,6 +32,7 @@ func keepRecord(t *testing.T, dir, key string, reasons ...string) {
 		if err := log.Append(t.Context(), chains.Follow, func() ([][]byte, error) {
 			last, _ := chains.Last(model)
 			entry, err := record.Decision{Model: model, Weights: "sha256:" + strings.Repeat("a", 64), At: now,
+				Policy: "rsp", PolicyDigest: "sha256:p", Inputs: []record.Input{{Kind: "Approval", Namespace: "serving", Name: "rso-" + reason, Digest: "sha256:a"}},
 				Verdict: decision.Verdict{Outcome: "Held", Reason: reason}}.Entry(record.Verifier{ID: "operator"}, last)
 			return [][]byte{entry}, err
 		}); err != nil {
@@ -73,6 +74,23 @@ the first 2 are those of the checkpoint that you kept
 NAMESPACE   MODEL   LAST VERDICT   DECISIONS   ENTRY
 serving     llm     Held           3           2
 `)
+	want(verify(in("log"), "--model", "serving/llm"), `log.example.com: 3 entries on 1 models, all as its checkpoint says
+the first 3 are those of the checkpoint that you kept
+DECISION   TIME                   VERDICT   REASON   RESTS ON                 DIGEST
+1          2026-05-14T12:00:00Z   Held      A        ScalingPolicy rsp        sha256:p
+                                                     Approval serving/rso-A   sha256:a
+2          2026-05-14T12:00:00Z   Held      B        ScalingPolicy rsp        sha256:p
+                                                     Approval serving/rso-B   sha256:a
+3          2026-05-14T12:00:00Z   Held      C        ScalingPolicy rsp        sha256:p
+                                                     Approval serving/rso-C   sha256:a
+`)
+	want(verify(in("log"), "--model", "serving/other"), `log.example.com: 3 entries on 1 models, all as its checkpoint says
+the first 3 are those of the checkpoint that you kept
+nothing was decided of model serving/other
+`)
+	if got := verify(in("log"), "--model", "llm"); got.code != 1 || !strings.Contains(got.err, "must be NAMESPACE/NAME") {
+		t.Errorf("exit code %d, %s", got.code, got.err)
+	}
 	kept, err := os.ReadFile(in("kept"))
 	if err != nil {
 		t.Fatal(err)

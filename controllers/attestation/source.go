@@ -1,6 +1,7 @@
 package attestation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -66,7 +67,7 @@ func environments(cluster, namespace string) []string {
 }
 
 // About gives the Attestations that are about a model by their own account, and those whose account is not known: in its
-// namespace and in the one for all.
+// namespace and in the one for all, the oldest first.
 func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment) ([]*v1alpha1.Attestation, error) {
 	seen := map[types.UID]bool{}
 	var all []*v1alpha1.Attestation
@@ -84,6 +85,9 @@ func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment) ([]*v1
 			}
 		}
 	}
+	slices.SortFunc(all, func(a, b *v1alpha1.Attestation) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
 	return all, nil
 }
 

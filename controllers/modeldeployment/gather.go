@@ -70,8 +70,9 @@ type gathered struct {
 	// standing says that the ledger clears the model now, and lease until when.
 	standing bool
 	lease    time.Time
-	// inspection is by the Safeguards of the policy that is enforced.
+	// inspection is by the Safeguards of the policy that is enforced, and basis what the verdict under it rests on.
 	inspection safeguard.Inspection
+	basis      []decision.Object
 }
 
 // enrolment is one label of the namespace and the policy that it names, nil when there is none.
@@ -253,6 +254,9 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 			g.awaitRules(in)
 		}
 		v := decision.Decide(in)
+		if e.label == v1alpha1.EnforceLabel {
+			g.basis = decision.Basis(in, v)
+		}
 		judgements = append(judgements, verdicts.Judgement{
 			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v), Verdict: v, Advice: g.advice(e.policyName, v),
 			Adjustments: g.adjustments(v)})

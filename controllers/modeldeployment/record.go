@@ -12,7 +12,6 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
-	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/record"
 )
 
@@ -37,14 +36,8 @@ func (g *gathered) record(now time.Time, j verdicts.Judgement) record.Decision {
 		Model: client.ObjectKeyFromObject(g.model), Weights: g.model.Spec.Model.Digest, At: now,
 		Policy: j.Policy, PolicyDigest: j.PolicyDigest, Verdict: j.Verdict,
 	}
-	decisive := map[string]bool{} // of thousands that there may be, those that the verdict names
-	for i := range j.Verdict.Thresholds {
-		decisive[j.Verdict.Thresholds[i].Assessment] = true
-	}
-	for i := range g.assessments {
-		if a := &g.assessments[i]; decisive[a.Name] {
-			d.Inputs = append(d.Inputs, record.Input{Kind: "CapabilityAssessment", Name: a.Name, Digest: decision.SpecDigest(a.Spec)})
-		}
+	for _, o := range g.basis {
+		d.Inputs = append(d.Inputs, record.Input(o))
 	}
 	for i := range j.Verdict.Safeguards {
 		if compiled, ok := g.compiled[j.Verdict.Safeguards[i].Name]; ok {

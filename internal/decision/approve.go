@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -43,10 +44,18 @@ func AsksApprovalOf(policy *v1alpha1.ScalingPolicy, kind v1alpha1.SubjectKind) b
 	return policy != nil && len(askedSignOffs(policy, kind, len(policy.Spec.Levels))) > 0
 }
 
-// signedOff tells for each role what it has approved of a subject, and whether nothing is missing. A person counts in one
-// role only.
-func (in Input) signedOff(s subject, asked []askedSignOff) (results []v1alpha1.SignOffResult, complete bool) {
-	candidates, notes := make([][]string, len(asked)), make([][]string, len(asked))
+// signOffs are what each role has approved of a subject.
+type signOffs struct {
+	results []v1alpha1.SignOffResult
+	// complete says that nothing is missing.
+	complete bool
+	// by are the approvals that count, and no more of them than are asked for.
+	by []*v1alpha1.Approval
+}
+
+// signedOff tells for each role what it has approved of a subject. A person counts in one role only.
+func (in Input) signedOff(s subject, asked []askedSignOff) signOffs {
+	candidates, notes := make([][]*v1alpha1.Approval, len(asked)), make([][]string, len(asked))
 	for i := range in.Approvals {
 		a := &in.Approvals[i]
 		if !in.reaches(a, &s) {
@@ -59,23 +68,27 @@ func (in Input) signedOff(s subject, asked []askedSignOff) (results []v1alpha1.S
 			if why := s.objection(a, asked[role].rule); why != "" {
 				notes[role] = append(notes[role], a.Name+": "+why)
 			} else {
-				candidates[role] = append(candidates[role], a.Spec.Approver.Username)
+				candidates[role] = append(candidates[role], a)
 			}
 		}
 	}
 	given := seat(asked, candidates)
-	complete = true
+	off := signOffs{complete: true}
 	for role, a := range asked {
 		slices.Sort(notes[role])
-		r := v1alpha1.SignOffResult{Kind: s.kind, Name: s.name, Role: a.role, Digest: s.digest, People: int32(a.people()), Approvers: given[role]}
+		r := v1alpha1.SignOffResult{Kind: s.kind, Name: s.name, Role: a.role, Digest: s.digest, People: int32(a.people())}
+		for _, approval := range given[role] {
+			r.Approvers = append(r.Approvers, approval.Spec.Approver.Username)
+		}
+		slices.Sort(r.Approvers)
 		if len(given[role]) < a.people() {
-			complete = false
+			off.complete = false
 			r.Message = OneLine(strings.Join(notes[role], "; "), maxMessage)
 			r.Remedy = in.approveCommand(s, a)
 		}
-		results = append(results, r)
+		off.results, off.by = append(off.results, r), append(off.by, given[role]...)
 	}
-	return results, complete
+	return off
 }
 
 // reaches says whether an approval is about a subject, and of a namespace that may speak of it: that of the model, or for
@@ -117,29 +130,33 @@ func Objection(a *v1alpha1.Approval, digest string, authors []string) (reason, m
 }
 
 // seat gives as many people as can be to the roles, each to one: every person who has no seat yet is tried, and moves others
-// on where they have another role. Who approved the most roles cannot keep somebody else's only seat.
-func seat(asked []askedSignOff, candidates [][]string) [][]string {
+// on where they have another role. Who approved the most roles cannot keep somebody else's only seat. Who approved first is
+// tried first, so that approvals beyond those that are asked for change nothing.
+func seat(asked []askedSignOff, candidates [][]*v1alpha1.Approval) [][]*v1alpha1.Approval {
 	for role := range candidates {
-		slices.Sort(candidates[role])
-		candidates[role] = slices.Compact(candidates[role])
+		slices.SortFunc(candidates[role], func(a, b *v1alpha1.Approval) int {
+			return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		})
 	}
-	given := make([][]string, len(asked))
+	given := make([][]*v1alpha1.Approval, len(asked))
 	var fill func(role int, tried map[string]bool) bool
 	fill = func(role int, tried map[string]bool) bool {
-		for _, person := range candidates[role] {
+		for _, approval := range candidates[role] {
+			person := approval.Spec.Approver.Username
 			if tried[person] {
 				continue
 			}
 			tried[person] = true
-			at := slices.IndexFunc(given, func(people []string) bool { return slices.Contains(people, person) })
+			is := func(other *v1alpha1.Approval) bool { return other.Spec.Approver.Username == person }
+			at := slices.IndexFunc(given, func(people []*v1alpha1.Approval) bool { return slices.ContainsFunc(people, is) })
 			if at == role {
 				continue
 			}
 			if at < 0 || fill(at, tried) {
 				if at >= 0 {
-					given[at] = slices.DeleteFunc(given[at], func(p string) bool { return p == person })
+					given[at] = slices.DeleteFunc(given[at], is)
 				}
-				given[role] = append(given[role], person)
+				given[role] = append(given[role], approval)
 				return true
 			}
 		}
@@ -148,9 +165,6 @@ func seat(asked []askedSignOff, candidates [][]string) [][]string {
 	for role := range asked {
 		for len(given[role]) < asked[role].people() && fill(role, map[string]bool{}) {
 		}
-	}
-	for role := range given {
-		slices.Sort(given[role])
 	}
 	return given
 }
@@ -184,12 +198,7 @@ func (in Input) approved(a *v1alpha1.CapabilityAssessment, asked []askedSignOff)
 	if len(asked) == 0 {
 		return true
 	}
-	_, complete := in.signedOff(subjectOfAssessment(a), asked)
-	return complete
-}
-
-func subjectOfAssessment(a *v1alpha1.CapabilityAssessment) subject {
-	return subject{v1alpha1.SubjectAssessment, a.Name, DigestOfAssessment(a), AuthorsOf(a.Annotations)}
+	return in.signedOff(subjectOfAssessment(a), asked).complete
 }
 
 // loosens says whether an assessment says anything that needs approval: danger that it found counts without.
@@ -210,17 +219,13 @@ func (v *Verdict) signOff(in Input, req requirement, waiverSignOffs []v1alpha1.S
 	if asked := askedSignOffs(in.Policy, v1alpha1.SubjectAssessment, req.top); len(asked) > 0 {
 		for i := range in.Assessments {
 			if a := &in.Assessments[i]; in.concerns(a) && loosens(a) {
-				results, _ := in.signedOff(subjectOfAssessment(a), asked)
-				v.SignOffs = append(v.SignOffs, results...)
+				v.SignOffs = append(v.SignOffs, in.signedOff(subjectOfAssessment(a), asked).results...)
 			}
 		}
 	}
 	v.SignOffs = append(v.SignOffs, waiverSignOffs...)
-	for _, s := range []subject{
-		{v1alpha1.SubjectDecision, in.Model.Name, v.DecisionDigest, AuthorsOf(in.Model.Annotations)},
-		{v1alpha1.SubjectPolicy, in.Policy.Name, in.PolicyDigest, in.PolicyAuthors},
-	} {
-		results, _ := in.signedOff(s, askedSignOffs(in.Policy, s.kind, req.top))
+	for _, s := range in.decided(v.DecisionDigest) {
+		results := in.signedOff(s, askedSignOffs(in.Policy, s.kind, req.top)).results
 		for _, r := range results {
 			if !given(&r) {
 				missing = append(missing, fmt.Sprintf("%s approved %s %s", approvers(&r), r.Kind, r.Name))
@@ -231,6 +236,14 @@ func (v *Verdict) signOff(in Input, req requirement, waiverSignOffs []v1alpha1.S
 	slices.SortStableFunc(v.SignOffs, compareSignOffs)
 	v.SignOffs = v.SignOffs[:min(len(v.SignOffs), maxSignOffs)]
 	return missing
+}
+
+// decided are the subjects without whose approval a policy holds a model.
+func (in Input) decided(digest string) []subject {
+	return []subject{
+		{v1alpha1.SubjectDecision, in.Model.Name, digest, AuthorsOf(in.Model.Annotations)},
+		{v1alpha1.SubjectPolicy, in.Policy.Name, in.PolicyDigest, in.PolicyAuthors},
+	}
 }
 
 // given says whether enough people have approved.

@@ -63,6 +63,8 @@ type Finding struct {
 	Remedy string
 	// ValidUntil is when the finding ends by itself; zero, it does not.
 	ValidUntil time.Time
+	// Evidence is what shows this; none, if it is seen on the cluster.
+	Evidence []Object
 }
 
 // Verdict is the decision on one model.

@@ -27,6 +27,14 @@ func DigestOfAssessment(a *v1alpha1.CapabilityAssessment) string {
 	return digestOfParts(v1alpha1.SubjectAssessment, a.Name, a.Spec)
 }
 
+func subjectOfAssessment(a *v1alpha1.CapabilityAssessment) subject {
+	return subject{v1alpha1.SubjectAssessment, a.Name, DigestOfAssessment(a), AuthorsOf(a.Annotations)}
+}
+
+func subjectOfWaiver(w *v1alpha1.Waiver) subject {
+	return subject{v1alpha1.SubjectWaiver, w.Name, DigestOfWaiver(w), RequesterOf(w)}
+}
+
 // DigestOfWaiver identifies what a waiver asks, of which model, and who asks.
 func DigestOfWaiver(w *v1alpha1.Waiver) string {
 	return digestOfParts(v1alpha1.SubjectWaiver, w.Namespace, w.Name, w.Spec)

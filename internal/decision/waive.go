@@ -42,11 +42,11 @@ func (in Input) waivers(req requirement) (all []waiver, signOffs []v1alpha1.Sign
 			w.state = v1alpha1.WaiverRefused
 			continue
 		}
-		var results []v1alpha1.SignOffResult
-		results, w.approved = in.signedOff(subject{v1alpha1.SubjectWaiver, w.Name, DigestOfWaiver(w.Waiver), RequesterOf(w.Waiver)}, asked)
-		w.stand(in.Now, results)
+		off := in.signedOff(subjectOfWaiver(w.Waiver), asked)
+		w.approved = off.complete
+		w.stand(in.Now, off.results)
 		if w.state != v1alpha1.WaiverExpired {
-			signOffs = append(signOffs, results...)
+			signOffs = append(signOffs, off.results...)
 		}
 	}
 	for i := range all {

@@ -111,7 +111,7 @@ func (d Decision) statement(by Verifier) Statement {
 		DeploymentLevel: v.DeploymentLevel, SecurityLevel: v.SecurityLevel,
 	}
 	slices.SortFunc(p.Inputs, func(a, b Input) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Digest, b.Digest))
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Digest, b.Digest))
 	})
 	if !v.ValidUntil.IsZero() {
 		p.ValidUntil = new(v.ValidUntil.UTC())

@@ -97,6 +97,7 @@ func TestContentChangesWithWhatWasDecidedAndNotWithTimeOrWording(t *testing.T) {
 		"another model":                      {func(d *Decision) { d.Model.Name = "other" }, false},
 		"an input more":                      {func(d *Decision) { d.Inputs = append(d.Inputs, Input{Kind: "Approval"}) }, false},
 		"an input changed":                   {func(d *Decision) { d.Inputs = []Input{{Kind: "CapabilityAssessment", Name: "a1", Digest: "sha256:x"}} }, false},
+		"an input of another namespace":      {func(d *Decision) { d.Inputs = append(d.Inputs[:0:0], d.Inputs[0]); d.Inputs[0].Namespace = "n" }, false},
 		"a level":                            {func(d *Decision) { d.Verdict.SecurityLevel = "ASL-3" }, false},
 		"a finding":                          {func(d *Decision) { d.Verdict.Safeguards[0].State = v1alpha1.SafeguardMissing }, false},
 		"a weaker proof":                     {func(d *Decision) { d.Verdict.Safeguards[0].Strength = v1alpha1.StrengthDeclared }, false},

@@ -30,7 +30,7 @@ type Predicate struct {
 	TimeVerified time.Time `json:"timeVerified"`
 	Model        Model     `json:"model"`
 	Policy       Policy    `json:"policy"`
-	// Inputs are the objects that the verdict rests on, besides the policy and its Safeguards.
+	// Inputs are the objects that the verdict rests on.
 	Inputs  []Input          `json:"inputs,omitempty"`
 	Verdict v1alpha1.Outcome `json:"verdict"`
 	Reason  string           `json:"reason,omitempty"`
@@ -76,9 +76,11 @@ type Policy struct {
 
 // Input is an object that a verdict rests on.
 type Input struct {
-	Kind   string `json:"kind"`
-	Name   string `json:"name"`
-	Digest string `json:"digest"`
+	Kind string `json:"kind"`
+	// Namespace is empty where the kind is in none.
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Digest    string `json:"digest"`
 }
 
 // Threshold is what the assessments said of a capability threshold.

@@ -39,7 +39,7 @@ type Case struct {
 	Environments []string
 	// Standing says that the model is cleared now. Then what is still being fetched takes nothing away.
 	Standing bool
-	// Attested is what was found in the places where evidence for this model may lie.
+	// Attested is what was found in the places where evidence for this model may lie, the oldest first.
 	Attested []Attested
 }
 
@@ -105,7 +105,8 @@ func (c *Compiled) Attest(in Case) (f Finding) {
 	f.Finding = decision.Finding{State: v1alpha1.SafeguardMissing, Strength: c.Strength, Remedy: c.Remedy}
 	defer func() {
 		if r := recover(); r != nil {
-			f.State, f.Message, f.ValidUntil = v1alpha1.SafeguardUnknown, oneLine(fmt.Sprintf("the check itself failed: %v", r)), time.Time{}
+			f.Finding = decision.Finding{State: v1alpha1.SafeguardUnknown, Strength: c.Strength, Remedy: c.Remedy,
+				Message: oneLine(fmt.Sprintf("the check itself failed: %v", r))}
 		}
 	}()
 	if nobody := c.evidence.unresolved(in); nobody != "" {
@@ -118,14 +119,14 @@ func (c *Compiled) Attest(in Case) (f Finding) {
 	case m.unknown != "":
 		f.State, f.Message = v1alpha1.SafeguardUnknown, m.unknown
 	case fails != nil && (passes == nil || !passes.time.After(fails.time)):
-		f.Message = fmt.Sprintf("failed on %s by the word of %s (%s): %s", day(fails.time), fails.by(), fails.name, fails.failed)
+		f.Message, f.Evidence = fmt.Sprintf("failed on %s by the word of %s (%s): %s", day(fails.time), fails.by(), fails.name, fails.failed), fails.shown
 	case passes == nil:
 		f.Message = m.nothing(c.evidence, in)
 		if m.unfetched {
 			f.State = v1alpha1.SafeguardUnknown
 		}
 	default:
-		f.State, f.ValidUntil = v1alpha1.SafeguardSatisfied, c.evidence.end(passes.time)
+		f.State, f.ValidUntil, f.Evidence = v1alpha1.SafeguardSatisfied, c.evidence.end(passes.time), passes.shown
 		f.Message = fmt.Sprintf("signed by %s on %s (%s)", passes.by(), day(passes.time), passes.name)
 		if !f.ValidUntil.IsZero() && !in.Now.Before(f.ValidUntil) {
 			f.State = v1alpha1.SafeguardExpired
@@ -169,6 +170,8 @@ type candidate struct {
 	failed  string
 	keys    []string
 	signers []string
+	// shown are the Attestations with the signatures that are needed, and no more.
+	shown []decision.Object
 }
 
 func (c *candidate) by() string { return strings.Join(c.signers, ", ") }
@@ -240,6 +243,10 @@ func (m *matched) count(r *evidenceRule, a *Attested, signer, key string) {
 		c.keys = append(c.keys, key)
 		c.signers = append(c.signers, signer)
 		slices.Sort(c.signers)
+		if len(c.shown) < m.threshold {
+			namespace, name, _ := strings.Cut(a.Name, "/")
+			c.shown = append(c.shown, decision.Object{Kind: "Attestation", Namespace: namespace, Name: name, Digest: a.Statement.Digest})
+		}
 	}
 }
 

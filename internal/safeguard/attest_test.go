@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/evidence"
 	"github.com/interlock-dev/interlock/internal/testing/signing"
 )
@@ -255,6 +256,43 @@ func TestAttest(t *testing.T) {
 				t.Errorf("strength %s, remedy %q", got.Strength, got.Remedy)
 			}
 			checkLine(t, "the message", got.Message, maxAttested)
+		})
+	}
+}
+
+// What shows a safeguard are the oldest Attestations with the signatures that are needed, and none beyond these.
+func TestAttestNamesItsEvidence(t *testing.T) {
+	for name, tc := range map[string]struct {
+		threshold int32
+		contents  []string
+		want      string
+	}{
+		"one":                     {1, []string{days(1).Sign(keyA)}, "a"},
+		"two that sign one":       {2, []string{days(1).Sign(keyA), days(1).Sign(keyB)}, "a b"},
+		"one more than is needed": {1, []string{days(1).Sign(keyA), days(1).Sign(keyB)}, "a"},
+		"the newer":               {1, []string{days(5).Sign(keyA), days(1).Sign(keyA)}, "b"},
+		"one that fails":          {2, []string{days(5).Sign(keyA, keyB), failing(days(1)).Sign(keyA)}, "b"},
+		"too few":                 {2, []string{days(1).Sign(keyA)}, ""},
+		"of another model":        {1, []string{days(1, otherModel).Sign(keyA)}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			trust, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "a", Key: keyA.PEM}, {Name: "b", Key: keyB.PEM}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := mustCompile(t, attested(v1alpha1.EvidenceRule{PredicateType: redTeamType, Signers: []string{"a", "b"}, Threshold: tc.threshold})).Attest(Case{
+				Now: today, Trust: trust, Weights: weights, Environments: []string{here}, Attested: verified(t, trust, tc.contents...)})
+			var names []string
+			for _, o := range found.Evidence {
+				i := int(o.Name[0] - 'a')
+				if o != (decision.Object{Kind: "Attestation", Namespace: "serving", Name: o.Name, Digest: evidence.Digest([]byte(tc.contents[i]))}) {
+					t.Errorf("%+v", o)
+				}
+				names = append(names, o.Name)
+			}
+			if got := strings.Join(names, " "); got != tc.want {
+				t.Errorf("rests on %q, want %q: %s", got, tc.want, found.Message)
+			}
 		})
 	}
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"os"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/evidence"
 	"github.com/interlock-dev/interlock/internal/record"
 	"github.com/interlock-dev/interlock/internal/record/audit"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
@@ -34,6 +38,36 @@ var _ = Describe("The decision record", func() {
 
 		Expect(api.Delete(ctx, w.modelDeployment("llm", builder.ASL3))).To(Succeed())
 		Eventually(w.recorded("llm")).WithContext(ctx).Should(HaveField("Verdict", record.OutcomeUndeclared))
+	})
+
+	It("names by its digest what a clearance rests on, and says nothing anew for what decides nothing", func(ctx SpecContext) {
+		w := newAttestedWorld(ctx, nil, waivable, signedOffBy("rso", v1alpha1.ApprovalRule{Kind: v1alpha1.SubjectWaiver}, v1alpha1.ApprovalRule{Kind: v1alpha1.SubjectDecision}))
+		review := w.review(time.Hour).Sign(w.redTeam)
+		waiver := builder.Waiver(w.ns, "no-classifier").Model("llm").Safeguards(w.classifier).NotAfter(time.Now().Add(50 * time.Minute)).Build()
+		create(ctx, w.denyEgress(), w.modelDeployment("llm", builder.ASL3), w.deployment("llm", 1, w.pinnedPod("llm")), waiver, w.attestation("review", review))
+		rso := w.newOfficer(ctx, "rhea", "rso")
+		rso.approve(ctx, w.world, "llm", "rso", v1alpha1.SubjectWaiver)
+		rso.approve(ctx, w.world, "llm", "rso", v1alpha1.SubjectDecision)
+		w.awaitCleared(ctx, "llm", 1)
+		approvals := &v1alpha1.ApprovalList{}
+		Expect(api.List(ctx, approvals, client.InNamespace(w.ns))).To(Succeed())
+		want := []record.Input{
+			{Kind: "Attestation", Namespace: w.ns, Name: "review", Digest: evidence.Digest([]byte(review))},
+			{Kind: "Waiver", Namespace: w.ns, Name: waiver.Name, Digest: w.signOffOf(ctx, v1alpha1.SubjectWaiver).Digest},
+		}
+		for _, a := range approvals.Items {
+			want = append(want, record.Input{Kind: "Approval", Namespace: w.ns, Name: a.Name, Digest: decision.SpecDigest(a.Spec)})
+		}
+		Eventually(w.lastDecision("llm")).WithContext(ctx).Should(SatisfyAll(
+			HaveField("Verdict", v1alpha1.OutcomeCleared), HaveField("Inputs", ContainElements(want))))
+		before, err := w.lastDecision("llm")(ctx)
+		Expect(err).NotTo(HaveOccurred())
+
+		more := builder.Approval(w.ns, "more").Role("rso").Of(v1alpha1.SubjectDecision, "llm", w.model(ctx, "llm").Status.DecisionDigest).Build()
+		Expect(w.newOfficer(ctx, "ann", "rso").Create(ctx, more)).To(Succeed())
+		create(ctx, w.attestation("older", w.review(2*time.Hour).Sign(w.redTeam)), w.pinnedPod("llm").Build())
+		w.awaitPods(ctx, "llm", 2, beRunning())
+		Expect(w.lastDecision("llm")(ctx)).To(Equal(before))
 	})
 
 	It("lets no model in and keeps none from being taken out while it cannot be written", func(ctx SpecContext) {
@@ -95,14 +129,39 @@ var _ = Describe("The decision record", func() {
 	})
 })
 
-// recorded gives the last record of a model in a log that verifies, to be polled: checkpoints come once a second.
+// signOffOf gives what is said on the model llm of the sign-off of a kind.
+func (w *world) signOffOf(ctx context.Context, kind v1alpha1.SubjectKind) v1alpha1.SignOffResult {
+	GinkgoHelper()
+	found, err := w.signOff("llm", "rso", kind)(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	return found
+}
+
+// verifyRecord verifies the log, and shows each decision on a model.
+func (w *world) verifyRecord(ctx context.Context, model string, show func(record.Predicate)) (audit.Report, error) {
+	key, err := os.ReadFile(st.Record() + ".key.pub")
+	if err != nil {
+		return audit.Report{}, err
+	}
+	return audit.Verify(ctx, st.Record(), strings.TrimSpace(string(key)), nil, func(s record.Statement) {
+		if s.Predicate.Model == (record.Model{Namespace: w.ns, Name: model}) {
+			show(s.Predicate)
+		}
+	})
+}
+
+// lastDecision gives the last decision on a model in a log that verifies, to be polled: checkpoints come once a second.
+func (w *world) lastDecision(model string) func(context.Context) (record.Predicate, error) {
+	return func(ctx context.Context) (last record.Predicate, err error) {
+		_, err = w.verifyRecord(ctx, model, func(p record.Predicate) { last = p })
+		return last, err
+	}
+}
+
+// recorded gives the last record of a model in a log that verifies, to be polled.
 func (w *world) recorded(model string) func(context.Context) (record.Link, error) {
 	return func(ctx context.Context) (record.Link, error) {
-		key, err := os.ReadFile(st.Record() + ".key.pub")
-		if err != nil {
-			return record.Link{}, err
-		}
-		report, err := audit.Verify(ctx, st.Record(), strings.TrimSpace(string(key)), nil)
+		report, err := w.verifyRecord(ctx, model, func(record.Predicate) {})
 		for _, l := range report.Last {
 			if l.Model == (record.Model{Namespace: w.ns, Name: model}) {
 				return l, err

@@ -34,8 +34,9 @@ type Report struct {
 
 // Verify checks a copy of the log in a folder: that the checkpoint is signed with the key; that all entries and tiles are
 // those that it covers; that the log goes on from an older checkpoint, if one is given; and that the entries are decisions
-// which follow each other without a gap for each model.
-func Verify(ctx context.Context, dir, publicKey string, older []byte) (Report, error) {
+// which follow each other without a gap for each model. Each decision is shown on the way, unless show is nil; nothing of
+// them is to be believed unless there is no error in the end.
+func Verify(ctx context.Context, dir, publicKey string, older []byte, show func(record.Statement)) (Report, error) {
 	key, err := note.NewVerifier(publicKey)
 	if err != nil {
 		return Report{}, fmt.Errorf("read the public key: %w", err)
@@ -52,7 +53,15 @@ func Verify(ctx context.Context, dir, publicKey string, older []byte) (Report, e
 		}
 	}
 	chains := record.NewChains(record.Snapshot{})
-	if err := whole(ctx, files, now, chains); err != nil {
+	err = whole(ctx, files, now, func(index uint64, entry []byte) error {
+		if err := chains.Follow(index, entry); err != nil || show == nil {
+			return err
+		}
+		s, err := record.Parse(entry)
+		show(s)
+		return err
+	})
+	if err != nil {
 		return report, err
 	}
 	report.Last = chains.Snapshot().Last
@@ -84,8 +93,8 @@ func consistent(ctx context.Context, files files, key note.Verifier, now *format
 	return before.Size, nil
 }
 
-// whole reads all entries, follows their chains, and compares the tree that they make with the tiles and the checkpoint.
-func whole(ctx context.Context, files files, now *formats.Checkpoint, chains *record.Chains) error {
+// whole reads all entries, has their chains followed, and compares the tree that they make with the tiles and the checkpoint.
+func whole(ctx context.Context, files files, now *formats.Checkpoint, follow func(index uint64, entry []byte) error) error {
 	tree := newTree(files)
 	if now.Size > 0 {
 		of := func(context.Context) (uint64, error) { return now.Size, nil }
@@ -96,7 +105,7 @@ func whole(ctx context.Context, files files, now *formats.Checkpoint, chains *re
 			if err := tree.add(ctx, e.Entry); err != nil {
 				return fmt.Errorf("entry %d: %w", e.Index, err)
 			}
-			if err := chains.Follow(e.Index, e.Entry); err != nil {
+			if err := follow(e.Index, e.Entry); err != nil {
 				return err
 			}
 		}

@@ -112,7 +112,7 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 	w.write(100, v1alpha1.OutcomeHeld)
 	older := w.checkpoint()
 	w.write(200, v1alpha1.OutcomeCleared)
-	report, err := Verify(t.Context(), w.dir, w.public, older)
+	report, err := Verify(t.Context(), w.dir, w.public, older, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,14 +138,14 @@ func TestVerifyFindsWhatWasTamperedWith(t *testing.T) {
 		if err := os.Rename(file, file+"-"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Verify(t.Context(), w.dir, w.public, nil); err == nil {
+		if _, err := Verify(t.Context(), w.dir, w.public, nil, nil); err == nil {
 			t.Errorf("%s: gone, and nobody noticed", file)
 		}
 		if err := os.Rename(file+"-", file); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Verify(t.Context(), w.dir, w.public, nil); err != nil {
+	if _, err := Verify(t.Context(), w.dir, w.public, nil, nil); err != nil {
 		t.Errorf("restored: %v", err)
 	}
 }
@@ -159,7 +159,7 @@ func tamper(t *testing.T, w *writer, file string, text []byte, what string) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(t.Context(), w.dir, w.public, nil); err == nil {
+	if _, err := Verify(t.Context(), w.dir, w.public, nil, nil); err == nil {
 		t.Errorf("%s: %s, and nobody noticed", file, what)
 	}
 	if err := os.WriteFile(file, whole, 0o600); err != nil {
@@ -205,7 +205,7 @@ func TestVerifyFindsARollbackAndAnotherHistory(t *testing.T) {
 		"no log":                        {t.TempDir(), w.public, nil, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Verify(t.Context(), tc.dir, tc.public, tc.older)
+			_, err := Verify(t.Context(), tc.dir, tc.public, tc.older, nil)
 			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("err = %v, want %q", err, tc.want)
 			}
@@ -231,7 +231,7 @@ func TestVerifyFindsABrokenChainThatWasSigned(t *testing.T) {
 	if err := log.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(t.Context(), w.dir, w.public, nil); err == nil || !strings.Contains(err.Error(), "entry 6 does not follow") {
+	if _, err := Verify(t.Context(), w.dir, w.public, nil, nil); err == nil || !strings.Contains(err.Error(), "entry 6 does not follow") {
 		t.Errorf("err = %v", err)
 	}
 }
