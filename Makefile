@@ -37,10 +37,14 @@ help: ## Print this help
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
+# Without grpcnotrace, gRPC brings in golang.org/x/net/trace, whose pages are rendered by html/template. That calls methods
+# by name, so the linker could leave out no method of any type: a third more program, and 10 MB more memory.
+GO_BUILD := go build -tags=grpcnotrace $(BUILDFLAGS)
+
 .PHONY: build
 build: ## Build the manager and the kubectl plugin into bin/
-	@go build -o bin/manager .
-	@go build -o bin/kubectl-interlock ./cmd/kubectl-interlock
+	@$(GO_BUILD) -o bin/manager .
+	@$(GO_BUILD) -o bin/kubectl-interlock ./cmd/kubectl-interlock
 	@echo "built bin/manager and bin/kubectl-interlock"
 
 .PHONY: unit

@@ -10,6 +10,9 @@ import (
 	"github.com/interlock-dev/interlock/internal/testing/controlplane"
 )
 
+// tags are those of `make build`.
+const tags = "grpcnotrace"
+
 // BuildManager builds the manager of the clone, as it stands, to a path. Go's cache makes the second time quick.
 func BuildManager(ctx context.Context, path string) error { return build(ctx, path, ".") }
 
@@ -23,7 +26,7 @@ func build(ctx context.Context, path, program string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-C", root, "-o", path, program)
+	cmd := exec.CommandContext(ctx, "go", "build", "-C", root, "-tags="+tags, "-o", path, program)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build %s: %w", path, err)
