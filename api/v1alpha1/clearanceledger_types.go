@@ -43,6 +43,13 @@ type ClearanceLedgerSpec struct {
 	// +kubebuilder:validation:MaxItems=10000
 	Adjustments []ModelAdjustments `json:"adjustments,omitempty"`
 
+	// weights are the sources that models declare of their weights, a line a model: a line break, the name of the
+	// ModelDeployment, and each source, between blanks ("\nalpha oci://... s3://...\nbeta pvc://...\n"). Sources hold neither
+	// blanks nor line breaks. Only of models that a Safeguard asks about.
+	// +optional
+	// +kubebuilder:validation:MaxLength=500000
+	Weights string `json:"weights,omitempty"`
+
 	// notices are what is said to whoever applies a workload; only in the ledger named interlock-notices.
 	// +optional
 	// +listType=atomic

@@ -45,6 +45,21 @@ type Model struct {
 	// +kubebuilder:validation:MaxLength=20
 	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?([eE]\+?[0-9]{1,2})?$`
 	EffectiveCompute string `json:"effectiveCompute,omitempty"`
+
+	// sources are all the places that the weights may be loaded from, as URIs: "oci://REGISTRY/NAME@sha256:..." (an image
+	// volume, or a model image), "hf://ORGANISATION/NAME@COMMIT", "pvc://CLAIM" or "pvc://CLAIM/PATH", "s3://BUCKET/PATH",
+	// and any other scheme. They are compared byte by byte with what pods and workloads name, by Safeguards that ask for it.
+	// An image or a Hugging Face repository must be named by what cannot move: a digest without a tag, a commit. Absent:
+	// none.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=7
+	// +kubebuilder:validation:items:MaxLength=300
+	// +kubebuilder:validation:items:Pattern=`^[a-z][a-z0-9+.-]*://[!-~]+$`
+	// +kubebuilder:validation:XValidation:rule="self.all(s, !s.startsWith('oci://') || s.matches('^oci://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}$'))",message="a source oci:// is REGISTRY/NAME@sha256: and 64 lower-case hexadecimal digits, without a tag: a tag can be moved to other weights"
+	// +kubebuilder:validation:XValidation:rule="self.all(s, !s.startsWith('hf://') || s.matches('^hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+[@:][0-9a-f]{40}$'))",message="a source hf:// is ORGANISATION/NAME@COMMIT with a commit of 40 lower-case hexadecimal digits: a branch can be moved to other weights"
+	Sources []string `json:"sources,omitempty"`
 }
 
 // Audience is to whom a model is served.

@@ -131,8 +131,8 @@ type PodRule struct {
 
 // PodValidation is one CEL expression, as in a ValidatingAdmissionPolicy.
 type PodValidation struct {
-	// expression is CEL that yields true when the pod is as it should be. The variable `object` is the Pod; there are
-	// no other variables. Pods may have init, ordinary and ephemeral containers: a rule should look at all of them.
+	// expression is CEL that yields true when the pod is as it should be. The variable `object` is the Pod, and `weights`
+	// the list of sources that its ModelDeployment declares of its weights, as text; there are no other variables. Pods may have init, ordinary and ephemeral containers: a rule should look at all of them.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096

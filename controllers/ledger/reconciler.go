@@ -85,7 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, fmt.Errorf("list ModelDeployments: %w", err)
 	}
 	err := r.keep(ctx, ns, v1alpha1.LedgerName, r.enforced(ns), func(have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
-		return r.clearances(ns, models.Items, have)
+		return r.clearances(ctx, ns, models.Items, have)
 	})
 	if err == nil {
 		err = r.keep(ctx, ns, v1alpha1.NoticesName, enrolled(ns), func(v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
@@ -143,11 +143,11 @@ func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata,
 // clearances gives the ledger that the API server reads for each pod. A model that has not been decided since this
 // process began keeps the clearance that it has, no longer and under the same policy only: its lease runs on, and is
 // neither renewed nor cut short because we know less than before. What its pods are given stays as well.
-func (r *Reconciler) clearances(ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment, have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
+func (r *Reconciler) clearances(ctx context.Context, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment, have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
 	spec := v1alpha1.ClearanceLedgerSpec{
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel]}
 	var entries []admission.Entry
-	adjustments := map[string][]string{}
+	adjustments, weights := map[string][]string{}, map[string][]string{}
 	for i := range models {
 		name := models[i].Name
 		judgements, decided := r.Board.Get(client.ObjectKeyFromObject(&models[i]))
@@ -159,6 +159,7 @@ func (r *Reconciler) clearances(ns *metav1.PartialObjectMetadata, models []v1alp
 				entries = append(entries, entry)
 			}
 			adjustments[name] = admission.FindAdjustments(have.Adjustments, name)
+			weights[name] = admission.FindWeights(have.Weights, name)
 			continue
 		}
 		j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
@@ -168,22 +169,35 @@ func (r *Reconciler) clearances(ns *metav1.PartialObjectMetadata, models []v1alp
 		if j.Verdict.Cleared() {
 			entries = append(entries, j.Entry(name))
 		}
-		adjustments[name] = j.Adjustments
+		adjustments[name], weights[name] = j.Adjustments, j.Weights
 	}
-	spec.Clearances, spec.Adjustments = admission.Clearances(entries), admission.Adjustments(adjustments)
+	spec.Clearances, spec.Adjustments, spec.Weights = admission.Clearances(entries), admission.Adjustments(adjustments), weightsOf(ctx, weights)
 	return spec
+}
+
+func weightsOf(ctx context.Context, sources map[string][]string) string {
+	lines, left := admission.Weights(sources)
+	if len(left) > 0 {
+		log.FromContext(ctx).Info("The ledger has no room for what these models declare of their weights, so their pods are held: declare fewer sources, or serve them from another namespace", "models", left)
+	}
+	return lines
 }
 
 // notices gives the ledger that the API server reads when a workload is applied.
 func (r *Reconciler) notices(ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment) v1alpha1.ClearanceLedgerSpec {
 	spec := v1alpha1.ClearanceLedgerSpec{Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel]}
+	weights := map[string][]string{}
 	for i := range models {
 		judgements, _ := r.Board.Get(client.ObjectKeyFromObject(&models[i]))
 		for _, j := range judgements {
+			if len(j.Weights) > 0 {
+				weights[models[i].Name] = j.Weights
+			}
 			spec.Notices = append(spec.Notices, v1alpha1.Notice{
 				Model: models[i].Name, Label: j.Label, Rules: admission.RuleNames(j.Verdict.Rules()), Message: j.Advice})
 		}
 	}
+	spec.Weights, _ = admission.Weights(weights)
 	slices.SortFunc(spec.Notices, func(a, b v1alpha1.Notice) int { return strings.Compare(a.Model+" "+a.Label, b.Model+" "+b.Label) })
 	return spec
 }

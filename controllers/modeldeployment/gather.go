@@ -59,8 +59,8 @@ type gathered struct {
 	dated time.Time
 	// given holds what Safeguards give to pods, by name.
 	given map[string]admission.Rule
-	// podRules names the Safeguards that are pod rules.
-	podRules map[string]bool
+	// podRules names the Safeguards that are pod rules, and readsWeights those of them that look at what is declared of weights.
+	podRules, readsWeights map[string]bool
 	// pending names those pod rules that the API server does not enforce yet, and when it will.
 	pending map[string]time.Time
 	// settled is the time at which that of a rule that the model needs comes; zero, it waits for none.
@@ -122,7 +122,7 @@ func (r *Reconciler) surroundings(ctx context.Context, g *gathered) error {
 	if err := r.Client.List(ctx, policies, client.InNamespace(g.model.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list NetworkPolicies: %w", err)
 	}
-	g.networkPolicies = policies.Items
+	g.networkPolicies, g.around.Weights = policies.Items, g.model.Spec.Model.Sources
 	g.around.NetworkPolicies = slices.DeleteFunc(slices.Clone(policies.Items), func(p networkingv1.NetworkPolicy) bool {
 		return workload.IsIsolation(&p)
 	})
@@ -163,13 +163,13 @@ func (r *Reconciler) pods(ctx context.Context, model types.NamespacedName) ([]*c
 }
 
 func (r *Reconciler) compile(g *gathered, now time.Time, safeguards []v1alpha1.Safeguard) {
-	g.compiled, g.unusable, g.podRules = map[string]*safeguard.Compiled{}, map[string]string{}, map[string]bool{}
+	g.compiled, g.unusable, g.podRules, g.readsWeights = map[string]*safeguard.Compiled{}, map[string]string{}, map[string]bool{}, map[string]bool{}
 	g.pending, g.given = map[string]time.Time{}, map[string]admission.Rule{}
 	for i := range safeguards {
 		sg := &safeguards[i]
 		compiled, err := r.Compiler.Compile(sg)
 		if rule, ok := admission.RuleOf(sg); ok && err == nil {
-			g.podRules[sg.Name] = sg.Spec.PodRule != nil
+			g.podRules[sg.Name], g.readsWeights[sg.Name] = sg.Spec.PodRule != nil, rule.ReadsWeights()
 			if rule.Adjust != nil {
 				g.given[sg.Name] = rule
 			}
@@ -259,7 +259,7 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 		}
 		judgements = append(judgements, verdicts.Judgement{
 			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v), Verdict: v, Advice: g.advice(e.policyName, v),
-			Adjustments: g.adjustments(v)})
+			Adjustments: g.adjustments(v), Weights: g.weights(v)})
 	}
 	return judgements
 }
@@ -343,6 +343,15 @@ func (g *gathered) adjustments(v decision.Verdict) []string {
 		names = append(names, rule.Safeguard)
 	}
 	return names
+}
+
+// weights gives what the model declares of its weights, in order, if a Safeguard that holds it under a verdict looks at that
+// in pods.
+func (g *gathered) weights(v decision.Verdict) []string {
+	if !slices.ContainsFunc(v.Rules(), func(name string) bool { return g.readsWeights[name] }) {
+		return nil
+	}
+	return slices.Sorted(slices.Values(g.model.Spec.Model.Sources))
 }
 
 // awaitRules lets a model that is not cleared wait until the API server enforces all pod rules that it needs: until then

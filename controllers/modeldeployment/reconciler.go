@@ -7,6 +7,7 @@ package modeldeployment
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -182,7 +183,7 @@ func (r *Reconciler) ledgerAgrees(ctx context.Context, md *v1alpha1.ModelDeploym
 	if !enforced.Verdict.Cleared() {
 		return !found, nil
 	}
-	return found && have.Equal(enforced.Entry(md.Name)), nil
+	return found && have.Equal(enforced.Entry(md.Name)) && slices.Equal(admission.FindWeights(ledger.Spec.Weights, md.Name), enforced.Weights), nil
 }
 
 // sooner gives the earlier of two times, of which zero is never.

@@ -186,7 +186,7 @@ func (h ledgerHandler) Generic(ctx context.Context, e event.GenericEvent, q queu
 func (h ledgerHandler) Update(ctx context.Context, e event.UpdateEvent, q queue) {
 	before, ok1 := e.ObjectOld.(*v1alpha1.ClearanceLedger)
 	after, ok2 := e.ObjectNew.(*v1alpha1.ClearanceLedger)
-	if !ok1 || !ok2 || before.Spec.Policy != after.Spec.Policy {
+	if !ok1 || !ok2 || before.Spec.Policy != after.Spec.Policy || before.Spec.Weights != after.Spec.Weights {
 		h.all(ctx, e.ObjectNew, q)
 		return
 	}

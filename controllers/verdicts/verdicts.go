@@ -36,6 +36,8 @@ type Judgement struct {
 	Advice string
 	// Adjustments are the Safeguards that give new pods of the model something, in order.
 	Adjustments []string
+	// Weights are the sources that the model declares of its weights, in order, if a pod rule of it looks at them.
+	Weights []string
 }
 
 // Entry gives the line of a cleared model in the ledger.

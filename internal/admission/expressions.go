@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,12 +46,36 @@ func asks(rules, safeguard string) string {
 	return fmt.Sprintf(`%s.contains(',%s,')`, rules, safeguard)
 }
 
+// declaredBy is CEL for the sources of its weights that a model declares, as the ledger says. A line break stands on either
+// side of a line and a blank behind the name, so no name is found within another, or within a source.
+func declaredBy(model string) string {
+	return fmt.Sprintf(`[params.spec.?weights.orValue('').split('\n' + %s + ' ', 2)].map(parts, parts.size() == 2 ? parts[1].split('\n', 2)[0].split(' ') : [])[0]`, model)
+}
+
+// ReadsWeights says whether the rule looks at what a model declares of its weights, or may: the word stands in it.
+func (r Rule) ReadsWeights() bool { return slices.ContainsFunc(r.Validations, readsWeights) }
+
+func readsWeights(v v1alpha1.PodValidation) bool {
+	return strings.Contains(v.Expression, weightsVariable)
+}
+
+// weightsVariable is the variable of pod rules that holds what a model declares of its weights.
+const weightsVariable = "weights"
+
+// judged is CEL for whether the pod meets a validation. What the model declares is looked up only for one that reads it.
+func judged(v v1alpha1.PodValidation, declared string) string {
+	if readsWeights(v) {
+		return fmt.Sprintf("[%s].all(%s, %s)", declared, weightsVariable, enclosed(v.Expression))
+	}
+	return enclosed(v.Expression)
+}
+
 // expression joins the validations of a rule. Each stands on lines of its own, so that a comment at its end takes
 // nothing with it; as each compiles alone, none can close our parenthesis.
-func (r Rule) expression() string {
+func (r Rule) expression(declared string) string {
 	parts := make([]string, 0, len(r.Validations))
 	for _, v := range r.Validations {
-		parts = append(parts, enclosed(v.Expression))
+		parts = append(parts, judged(v, declared))
 	}
 	return strings.Join(parts, " && ")
 }
@@ -70,7 +95,7 @@ func meetsRules(rules []Rule) string {
 		if len(r.Validations) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, " &&\n  (!%s || %s)", asks("clearance.rules", r.Safeguard), r.expression())
+		fmt.Fprintf(&b, " &&\n  (!%s || %s)", asks("clearance.rules", r.Safeguard), r.expression(declaredBy(modelOf)))
 	}
 	if b.Len() > maxJoined {
 		return fmt.Sprintf(" && clearance.rules == '%s'", RuleNames(nil))

@@ -60,6 +60,39 @@ func Adjustments(safeguards map[string][]string) []v1alpha1.ModelAdjustments {
 	return all
 }
 
+// maxWeights is the most that is said of weights in a ledger.
+const maxWeights = 500_000
+
+// Weights packs what models declare of their weights into the shape that the API server reads. The models for which there
+// is no room are named: to the API server they declare nothing.
+func Weights(sources map[string][]string) (lines string, left []string) {
+	var b strings.Builder
+	for _, model := range slices.Sorted(maps.Keys(sources)) {
+		line := model + " " + strings.Join(slices.Sorted(slices.Values(sources[model])), " ") + "\n"
+		switch {
+		case len(sources[model]) == 0:
+		case b.Len()+len(line) >= maxWeights:
+			left = append(left, model)
+		default:
+			b.WriteString(line)
+		}
+	}
+	if b.Len() == 0 {
+		return "", left
+	}
+	return "\n" + b.String(), left
+}
+
+// FindWeights gives what a model declares of its weights, in order.
+func FindWeights(lines, model string) []string {
+	_, line, found := strings.Cut(lines, "\n"+model+" ")
+	if !found {
+		return nil
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	return strings.Split(line, " ")
+}
+
 // FindAdjustments gives the Safeguards whose adjustments apply to a model.
 func FindAdjustments(adjustments []v1alpha1.ModelAdjustments, model string) []string {
 	for _, a := range adjustments {

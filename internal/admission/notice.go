@@ -29,7 +29,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			continue
 		}
 		validations = append(validations, deny(
-			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard), r.expression()),
+			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard), r.expression("variables.declared")),
 			ruleMessage(r, r.Validations[0].Message), breaks(r)))
 	}
 	return validating(name, admissionv1.ValidatingAdmissionPolicySpec{
@@ -45,6 +45,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			{Name: "named", Expression: fmt.Sprintf("variables.template.metadata.?labels['%s'].orValue('')", v1alpha1.ModelLabel)},
 			{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
 			{Name: "notices", Expression: fmt.Sprintf("params.spec.?notices.orValue([]).filter(n, n.model == variables.model && n.label in %s)", list(labels))},
+			{Name: "declared", Expression: declaredBy("variables.model")},
 		},
 		Validations: validations,
 	})
@@ -58,7 +59,7 @@ func breaks(r Rule) string {
 	}
 	said := make([]string, 0, len(r.Validations))
 	for _, v := range r.Validations {
-		said = append(said, fmt.Sprintf("%s ? '' : %s", enclosed(v.Expression), quoted(decision.OneLine(v.Message, maxRuleMessage))))
+		said = append(said, fmt.Sprintf("%s ? '' : %s", judged(v, "variables.declared"), quoted(decision.OneLine(v.Message, maxRuleMessage))))
 	}
 	return fmt.Sprintf("%s + [variables.template].map(object, [%s].filter(m, m != '').join('; '))[0] + %s",
 		quoted("Safeguard "+r.Safeguard+": "), strings.Join(said, ",\n"), quoted(". "+decision.OneLine(r.Remedy, maxRuleMessage)))

@@ -153,6 +153,8 @@ func TestOperatorAndAPIServerAgree(t *testing.T) {
 		"over lines":                      "object.spec.containers\n\n.size() // of them\n == 1",
 		"text over lines":                 "object.metadata.?annotations['number'].orValue('') != '''x\ny'''",
 		"a variable called like ours":     "[object.spec].all(clearance, clearance.containers.all(params, params.image != ''))",
+		"what is declared":                "weights.size() == 2 && weights.exists(w, w == 's3://b')",
+		"images that are declared":        "object.spec.?volumes.orValue([]).all(v, !has(v.image) || ('oci://' + v.image.?reference.orValue('')) in weights)",
 		"much":                            fmt.Sprintf(every, "object.spec.containers.all(a, object.spec.containers.all(b, a.name + b.name + c.name != ''))"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,8 +168,10 @@ func TestOperatorAndAPIServerAgree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			ledger := newLedger(cleared("opus", "09:00:00", "rule"))
+			ledger.Spec.Weights, _ = admission.Weights(map[string][]string{"opus": declaredInTests})
 			server := newAPIServer(t, admission.Policies(install, append(rulesOfTests(), admission.Rule{Safeguard: "rule", Validations: validations})), enforced).
-				put(newLedger(cleared("opus", "09:00:00", "rule")))
+				put(ledger)
 			rapid.Check(t, func(t *rapid.T) {
 				server.before137 = rapid.Bool().Draw(t, "before 1.37")
 				made := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: drawPod(t).Model("opus").Build()})
@@ -188,9 +192,12 @@ func TestOperatorAndAPIServerAgree(t *testing.T) {
 	}
 }
 
+// declaredInTests is what the model declares of its weights.
+var declaredInTests = []string{"oci://" + builder.TaggedImage, "s3://b"}
+
 // brokenFor says what the operator finds wrong with a pod.
 func brokenFor(compiled *safeguard.Compiled, p *corev1.Pod) string {
-	in := safeguard.Inspect(types.NamespacedName{Namespace: "serving", Name: "opus"}, []*safeguard.Compiled{compiled}, []*corev1.Pod{p}, safeguard.Surroundings{})
+	in := safeguard.Inspect(types.NamespacedName{Namespace: "serving", Name: "opus"}, []*safeguard.Compiled{compiled}, []*corev1.Pod{p}, safeguard.Surroundings{Weights: declaredInTests})
 	if f := in.Findings[compiled.Name]; f.State != v1alpha1.SafeguardSatisfied {
 		return f.Message
 	}

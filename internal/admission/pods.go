@@ -82,6 +82,7 @@ func podVariables() []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "named", Expression: modelOf},
 		{Name: "clearances", Expression: "params.spec.?clearances.orValue([]).filter(clearance, clearance.models.contains(' ' + variables.named + ' '))"},
+		{Name: "declared", Expression: declaredBy("variables.named")},
 	}
 }
 
@@ -97,7 +98,7 @@ func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
 	for _, r := range rules {
 		for _, v := range r.Validations {
 			validations = append(validations, deny(
-				fmt.Sprintf("%s || !variables.clearances.exists(clearance, %s) || %s", excuse, asks("clearance.rules", r.Safeguard), enclosed(v.Expression)),
+				fmt.Sprintf("%s || !variables.clearances.exists(clearance, %s) || %s", excuse, asks("clearance.rules", r.Safeguard), judged(v, "variables.declared")),
 				ruleMessage(r, v.Message), ""))
 		}
 	}

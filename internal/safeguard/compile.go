@@ -29,6 +29,8 @@ import (
 // Surroundings are the objects around the pods of a namespace that verification methods look at.
 type Surroundings struct {
 	NetworkPolicies []networkingv1.NetworkPolicy
+	// Weights are the sources that the model declares of its weights.
+	Weights []string
 }
 
 // Compiled is a Safeguard whose verification method is ready for use.
@@ -72,22 +74,22 @@ type compilation struct {
 
 // NewCompiler returns a Compiler for the CEL that the API servers which Interlock supports all understand.
 func NewCompiler() (*Compiler, error) {
-	pods, err := newEnv("object")
+	pods, err := newEnv(cel.Variable("object", cel.DynType), cel.Variable("weights", cel.ListType(cel.StringType)))
 	if err != nil {
 		return nil, err
 	}
-	predicates, err := newEnv("predicate")
+	predicates, err := newEnv(cel.Variable("predicate", cel.DynType))
 	if err != nil {
 		return nil, err
 	}
 	return &Compiler{pods: pods, predicates: predicates, kept: map[types.UID]compilation{}}, nil
 }
 
-// newEnv gives an environment with one variable.
-func newEnv(variable string) (*cel.Env, error) {
+// newEnv gives an environment with some variables.
+func newEnv(variables ...cel.EnvOption) (*cel.Env, error) {
 	set, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(environment.VersionedOptions{
 		IntroducedVersion: version.MajorMinor(1, 0),
-		EnvOptions:        []cel.EnvOption{cel.Variable(variable, cel.DynType)},
+		EnvOptions:        variables,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
@@ -177,8 +179,8 @@ type podValidation struct {
 	message string
 }
 
-// podRule compiles expressions as the API server will. Nothing but `object` is declared, so an expression can see
-// nothing that the API server would show it and we could not.
+// podRule compiles expressions as the API server will. Nothing but `object` and `weights` is declared, so an expression can
+// see nothing that the API server would show it and we could not.
 func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundings) []string, error) {
 	validations := make([]podValidation, 0, len(rule.Validations))
 	for i, v := range rule.Validations {
@@ -188,8 +190,8 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 		}
 		validations = append(validations, podValidation{program, v.Message})
 	}
-	return func(pod *corev1.Pod, _ Surroundings) []string {
-		activation := map[string]any{"object": common.SchemalessTypedToVal(typed(pod))}
+	return func(pod *corev1.Pod, around Surroundings) []string {
+		activation := map[string]any{"object": common.SchemalessTypedToVal(typed(pod)), "weights": around.Weights}
 		var wrong []string
 		for _, v := range validations {
 			switch result, _, err := v.program.Eval(activation); {

@@ -63,7 +63,7 @@ var (
 		"eu-external-evaluation", "eu-framework", "eu-model-report", "eu-physical-access", "eu-training-data-check",
 		"insider-programme", "no-host-access", "no-interactive", "no-legacy-token", "pod-hardening", "security-monitoring",
 		"security-red-team", "security-threat-model", "usage-monitoring", "vulnerability-management", "weight-access-review",
-		"weight-copy-registry", "weight-encryption",
+		"weight-copy-registry", "weight-encryption", "weights-declared",
 	}
 	euExamples = []string{
 		"confidential-computing", "confidential-runtime", "input-classifier", "output-classifier", "sandboxed-runtime",

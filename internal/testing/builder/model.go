@@ -74,6 +74,12 @@ func (b *ModelDeploymentBuilder) Audience(audience v1alpha1.Audience) *ModelDepl
 	return b
 }
 
+// Sources sets where the weights may be loaded from.
+func (b *ModelDeploymentBuilder) Sources(sources ...string) *ModelDeploymentBuilder {
+	b.model.Spec.Model.Sources = sources
+	return b
+}
+
 // Digest sets the weights that are served.
 func (b *ModelDeploymentBuilder) Digest(digest string) *ModelDeploymentBuilder {
 	b.model.Spec.Model.Digest = digest
