@@ -38,7 +38,7 @@ type config struct {
 	leaderElect                                  bool
 	namespace, serviceAccount                    string
 	credentialExtra                              string
-	recordDir, recordKey                         string
+	recordDir, recordKey, recordKeyMount         string
 	workloadKinds                                string
 	evidenceNamespace, evidenceRegistries        string
 	log                                          zap.Options
@@ -60,19 +60,7 @@ const gcPercent = 30
 
 func main() {
 	var c config
-	flag.StringVar(&c.metricsAddress, "metrics-bind-address", ":8080", "Address that serves metrics; 0 for none.")
-	flag.StringVar(&c.probeAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
-	flag.StringVar(&c.profileAddress, "pprof-bind-address", "0", "Address that serves profiles to whoever asks; 0 for none.")
-	flag.BoolVar(&c.leaderElect, "leader-elect", true, "Let only one of several managers act at a time.")
-	flag.StringVar(&c.namespace, "namespace", "interlock-system", "Namespace of the operator, which can never be enrolled.")
-	flag.StringVar(&c.credentialExtra, "credential-extra", admission.DefaultCredential, "Key of a user's extra in which the authenticator notes the credential: an approval without one is refused, since it may be impersonated.")
-	flag.StringVar(&c.serviceAccount, "service-account", "interlock-controller-manager", "ServiceAccount of the operator: the one user that may write verdicts.")
-	flag.StringVar(&c.recordDir, "record-dir", "/var/lib/interlock/record", "Folder of the decision record, on a volume that outlives the operator. No model is cleared while it cannot be written.")
-	flag.StringVar(&c.recordKey, "record-key", "/var/lib/interlock/record.key", "File with the key that signs the decision record's checkpoints; made if it does not exist.")
-	flag.StringVar(&c.workloadKinds, "workload-kinds", "", "File that says how further kinds of workload are stopped (docs/workloads.md); it wins over what is built in.")
-	flag.StringVar(&c.evidenceNamespace, "evidence-namespace", "interlock-evidence", "Namespace whose Attestations serve the models of all namespaces.")
-	flag.StringVar(&c.evidenceRegistries, "evidence-registries", "", "Registries, by HOST or HOST:PORT and with commas between, from which Attestations may have evidence fetched; none by default.")
-	c.log.BindFlags(flag.CommandLine)
+	c.bind(flag.CommandLine)
 	flag.Parse()
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&c.log)))
 
@@ -83,6 +71,23 @@ func main() {
 		ctrl.Log.Error(err, "Manager ended")
 		os.Exit(1)
 	}
+}
+
+func (c *config) bind(flags *flag.FlagSet) {
+	flags.StringVar(&c.metricsAddress, "metrics-bind-address", ":8080", "Address that serves metrics; 0 for none.")
+	flags.StringVar(&c.probeAddress, "health-probe-bind-address", ":8081", "Address that serves /healthz and /readyz.")
+	flags.StringVar(&c.profileAddress, "pprof-bind-address", "0", "Address that serves profiles to whoever asks; 0 for none.")
+	flags.BoolVar(&c.leaderElect, "leader-elect", true, "Let only one of several managers act at a time.")
+	flags.StringVar(&c.namespace, "namespace", "interlock-system", "Namespace of the operator, which can never be enrolled.")
+	flags.StringVar(&c.credentialExtra, "credential-extra", admission.DefaultCredential, "Key of a user's extra in which the authenticator notes the credential: an approval without one is refused, since it may be impersonated.")
+	flags.StringVar(&c.serviceAccount, "service-account", "interlock-controller-manager", "ServiceAccount of the operator: the one user that may write verdicts.")
+	flags.StringVar(&c.recordDir, "record-dir", "/var/lib/interlock/record", "Folder of the decision record, on a volume that outlives the operator. No model is cleared while it cannot be written.")
+	flags.StringVar(&c.recordKey, "record-key", "/var/lib/interlock/record.key", "File with the key that signs the decision record's checkpoints; made if it does not exist.")
+	flags.StringVar(&c.recordKeyMount, "record-key-mount", "", "Folder into which a Secret may be mounted that holds this key as record.key; if it does, --record-key is not looked at.")
+	flags.StringVar(&c.workloadKinds, "workload-kinds", "", "File that says how further kinds of workload are stopped (docs/workloads.md); it wins over what is built in.")
+	flags.StringVar(&c.evidenceNamespace, "evidence-namespace", "interlock-evidence", "Namespace whose Attestations serve the models of all namespaces.")
+	flags.StringVar(&c.evidenceRegistries, "evidence-registries", "", "Registries, by HOST or HOST:PORT and with commas between, from which Attestations may have evidence fetched; none by default.")
+	c.log.BindFlags(flags)
 }
 
 func run(ctx context.Context, c config) error {
@@ -114,7 +119,7 @@ func run(ctx context.Context, c config) error {
 	}
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount), Credential: c.credentialExtra}
-	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Key: c.recordKey}, verifier(install), clock.RealClock{})
+	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), clock.RealClock{})
 	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Registries: strings.FieldsFunc(c.evidenceRegistries, func(r rune) bool { return r == ',' })}
 	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence); err != nil {
 		return err

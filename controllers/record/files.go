@@ -21,11 +21,12 @@ import (
 type Files struct {
 	// Dir is the folder.
 	Dir string
-	// Key is the file with the key that signs checkpoints. It is made if it does not exist.
+	// Mounted is the folder into which a Secret with the key that signs checkpoints may be mounted; empty, none is.
+	Mounted string
+	// Key is the file with the key if there is no such Secret. It is made if it does not exist.
 	Key string
 
-	signer note.Signer
-	log    *tlog.Log
+	log *tlog.Log
 	// saved is the size of the log at the last snapshot.
 	saved uint64
 }
@@ -43,15 +44,9 @@ func (f *Files) Open(ctx context.Context, chains *record.Chains) (*record.Chains
 		f.log.Close()
 		f.log = nil
 	}
-	if f.signer == nil {
-		signer, public, err := tlog.Key(f.Key)
-		if err != nil {
-			return nil, err
-		}
-		if public != "" {
-			log.FromContext(ctx).Info("Made a key for the decision record; give auditors the public one", "file", f.Key, "publicKey", public)
-		}
-		f.signer = signer
+	signer, err := f.key(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if chains == nil {
 		last, err := f.load()
@@ -60,9 +55,21 @@ func (f *Files) Open(ctx context.Context, chains *record.Chains) (*record.Chains
 		}
 		chains, f.saved = record.NewChains(last), last.Size
 	}
-	var err error
-	f.log, err = tlog.Open(context.WithoutCancel(ctx), f.Dir, f.signer, chains.Size())
+	f.log, err = tlog.Open(context.WithoutCancel(ctx), f.Dir, signer, chains.Size())
 	return chains, err
+}
+
+func (f *Files) key(ctx context.Context) (note.Signer, error) {
+	if f.Mounted != "" {
+		if signer, err := tlog.MountedKey(f.Mounted); signer != nil || err != nil {
+			return signer, err
+		}
+	}
+	signer, public, err := tlog.Key(f.Key)
+	if public != "" {
+		log.FromContext(ctx).Info("Made a key for the decision record; give auditors the public one", "file", f.Key, "publicKey", public)
+	}
+	return signer, err
 }
 
 // Append writes entries.

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -20,6 +22,7 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/record"
+	"github.com/interlock-dev/interlock/internal/record/audit"
 )
 
 var start = time.Date(2026, 5, 14, 8, 0, 0, 0, time.UTC)
@@ -310,14 +313,61 @@ func TestFilesAreContinuedAfterARestart(t *testing.T) {
 	}
 }
 
+// The key of a Secret goes before the one of the file, which is not even made.
+func TestTheKeyOfASecretSigns(t *testing.T) {
+	for name, given := range map[string]bool{"from a Secret": true, "of an optional Secret that is not there": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			f := &Files{Dir: filepath.Join(dir, "log"), Mounted: filepath.Join(dir, "secret"), Key: filepath.Join(dir, "key")}
+			write(t, filepath.Join(f.Mounted, "..data", "x"), "")
+			want := ""
+			if given {
+				private, public, err := note.GenerateKey(rand.Reader, "log.example.com")
+				if err != nil {
+					t.Fatal(err)
+				}
+				write(t, filepath.Join(f.Mounted, "record.key"), private)
+				want = public
+			}
+			for range 2 { // and after a restart
+				r, _ := recorder(t, f)
+				r.Note(decided("llm", cleared, "R"))
+				if err := errors.Join(r.Write(t.Context()), r.finish()); err != nil {
+					t.Fatal(err)
+				}
+				f = &Files{Dir: f.Dir, Mounted: f.Mounted, Key: f.Key}
+			}
+			if public, err := os.ReadFile(f.Key + ".pub"); (err == nil) == given {
+				t.Errorf("a key beside the log: %q, %v", public, err)
+			} else if !given {
+				want = strings.TrimSpace(string(public))
+			}
+			if report, err := audit.Verify(t.Context(), f.Dir, want, nil, nil); err != nil || report.Size != 1 {
+				t.Errorf("%d entries, %v", report.Size, err)
+			}
+		})
+	}
+}
+
 func TestFilesSayWhatIsWrongWithThem(t *testing.T) {
 	for name, tc := range map[string]struct {
 		wrong func(t *testing.T, f *Files)
 		want  string
 	}{
-		"no folder can be made": {func(t *testing.T, f *Files) { write(t, f.Dir, "") }, "not a directory"},
-		"no key":                {func(t *testing.T, f *Files) { write(t, f.Key, "k") }, "read the key of the record"},
-		"a broken snapshot":     {func(t *testing.T, f *Files) { write(t, filepath.Join(f.Dir, snapshot), "{") }, "delete it"},
+		"no folder can be made":    {func(t *testing.T, f *Files) { write(t, f.Dir, "") }, "not a directory"},
+		"no key":                   {func(t *testing.T, f *Files) { write(t, f.Key, "k") }, "read the key of the record"},
+		"a Secret without the key": {func(t *testing.T, f *Files) { write(t, filepath.Join(f.Mounted, "tls.key"), "k") }, "holds tls.key and no record.key"},
+		"a Secret with no key":     {func(t *testing.T, f *Files) { write(t, filepath.Join(f.Mounted, "record.key"), "PRIVATE+KEY+x") }, "new-log-key"},
+		"a key that is no file":    {func(t *testing.T, f *Files) { write(t, filepath.Join(f.Mounted, "record.key", "x"), "") }, "mounted from a Secret"},
+		"the log of another key": {func(t *testing.T, f *Files) {
+			other, _ := recorder(t, &Files{Dir: f.Dir, Key: f.Key + ".other"})
+			other.Note(decided("llm", cleared, "R"))
+			if err := errors.Join(other.Write(t.Context()), other.finish()); err != nil {
+				t.Fatal(err)
+			}
+		}, "put that key back"},
+		"a checkpoint that is none": {func(t *testing.T, f *Files) { write(t, filepath.Join(f.Dir, "checkpoint"), "x") }, "cannot be read"},
+		"a broken snapshot":         {func(t *testing.T, f *Files) { write(t, filepath.Join(f.Dir, snapshot), "{") }, "delete it"},
 		"a log that was emptied": {func(t *testing.T, f *Files) {
 			write(t, filepath.Join(f.Dir, snapshot), `{"size":7}`)
 			write(t, filepath.Join(f.Dir, ".state", "treeState.lock"), "")
@@ -326,11 +376,14 @@ func TestFilesSayWhatIsWrongWithThem(t *testing.T) {
 		}, "entries are gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &Files{Dir: filepath.Join(t.TempDir(), "log"), Key: filepath.Join(t.TempDir(), "key")}
+			f := &Files{Dir: filepath.Join(t.TempDir(), "log"), Mounted: filepath.Join(t.TempDir(), "secret"), Key: filepath.Join(t.TempDir(), "key")}
 			tc.wrong(t, f)
 			r, _ := recorder(t, f)
 			if err := r.Write(t.Context()); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("err = %v, want %q", err, tc.want)
+			}
+			if r.Note(decided("llm", cleared, "R")) {
+				t.Error("cleared all the same")
 			}
 		})
 	}

@@ -6,13 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/api"
+	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
@@ -59,7 +62,7 @@ func Open(ctx context.Context, dir string, signer note.Signer, from uint64) (*Lo
 			return nil, fmt.Errorf("begin the log: %w", err)
 		}
 	}
-	if err := l.probe(); err != nil {
+	if err := errors.Join(l.probe(), l.isSignedBy(signer)); err != nil {
 		return nil, err
 	}
 	ctx, l.cancel = context.WithCancel(ctx)
@@ -92,6 +95,31 @@ func (l *Log) begin() error {
 		}
 	}
 	return nil
+}
+
+// isSignedBy says whether the last checkpoint is signed by a key; with another the log would be another's. It tells keys
+// apart by their ids, which is no proof: that is for auditors.
+func (l *Log) isSignedBy(signer note.Signer) error {
+	text, err := os.ReadFile(filepath.Join(l.dir, layout.CheckpointPath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	var by *note.UnverifiedNoteError
+	if _, err := note.Open(text, note.VerifierList()); !errors.As(err, &by) {
+		return fmt.Errorf("open the log: its checkpoint cannot be read: %w", err)
+	}
+	var names []string
+	for _, s := range by.Note.UnverifiedSigs {
+		if s.Name == signer.Name() && s.Hash == signer.KeyHash() {
+			return nil
+		}
+		names = append(names, fmt.Sprintf("%s+%08x", s.Name, s.Hash))
+	}
+	return fmt.Errorf("the key of the record is %s+%08x, and the log in %s is signed by %s: put that key back, or begin a new log in an empty folder",
+		signer.Name(), signer.KeyHash(), l.dir, strings.Join(names, ", "))
 }
 
 // Close lets go of the log at once. What was appended is under the next checkpoint of whoever opens it again.
