@@ -9,6 +9,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -98,6 +99,13 @@ func workloadTricks() {
 			Expect(scaler.SubResource("scale").Update(ctx, d, client.WithSubResourceBody(scale))).To(Succeed())
 			allHeld(int(n))
 		}
+		autoscaler := &autoscalingv2.HorizontalPodAutoscaler{
+			ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: d.Name},
+			Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+				ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: d.Name},
+				MinReplicas:    new(int32(8)), MaxReplicas: 9}}
+		Expect(t.editor.Create(ctx, autoscaler)).To(Succeed())
+		allHeld(8)
 		t.limitEgress(ctx)
 		Eventually(ctx, func(g Gomega) {
 			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(d), d)).To(Succeed())

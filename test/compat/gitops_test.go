@@ -14,6 +14,10 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -92,7 +96,8 @@ func (g *gitOps) rounds() (int, error) {
 }
 
 // inGit is what a team keeps in Git: its namespace, its model, a Deployment whose replicas it sets, one whose replicas it
-// leaves to an autoscaler, and an InferenceService.
+// leaves to an autoscaler, and an InferenceService. The autoscaler is that of Kubernetes; it has no metrics, and sees to the
+// least that there may be.
 const inGit = `
 apiVersion: v1
 kind: Namespace
@@ -117,6 +122,15 @@ metadata: {name: scaled, namespace: NAMESPACE}
 spec:
   selector: {matchLabels: {app: scaled}}
   template: {metadata: {labels: {app: scaled}}, spec: {containers: [{name: server, image: registry.example/server}]}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: scaled, namespace: NAMESPACE}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: scaled}
+  minReplicas: 2
+  maxReplicas: 4
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}]
 ---
 apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
@@ -150,6 +164,11 @@ func (n gitOpsNamespace) await(ctx context.Context, fixed, scaled, inference Ome
 	Eventually(n.served().model).WithContext(ctx).Should(HaveField("Status.Workloads", HaveExactElements(
 		SatisfyAll(HaveField("Name", "fixed"), fixed), SatisfyAll(HaveField("Name", "scaled"), scaled),
 		SatisfyAll(HaveField("Name", "inference"), inference))), n.name)
+}
+
+func (n gitOpsNamespace) autoscaler(ctx context.Context) (*autoscalingv2.HorizontalPodAutoscaler, error) {
+	a := &autoscalingv2.HorizontalPodAutoscaler{}
+	return a, api.Get(ctx, client.ObjectKey{Namespace: n.name, Name: "scaled"}, a)
 }
 
 func are(state v1alpha1.WorkloadState, pods int) OmegaMatcher {
@@ -187,7 +206,7 @@ var _ = Describe("GitOps tools that heal every few seconds", func() {
 		running := func(of ...[]gitOpsNamespace) {
 			GinkgoHelper()
 			for _, n := range slices.Concat(of...) {
-				n.await(ctx, are(v1alpha1.WorkloadRunning, 2), are(v1alpha1.WorkloadRunning, 1), are(v1alpha1.WorkloadRunning, 1))
+				n.await(ctx, are(v1alpha1.WorkloadRunning, 2), are(v1alpha1.WorkloadRunning, 2), are(v1alpha1.WorkloadRunning, 1))
 			}
 		}
 		running(cleared, stopped, isolated)
@@ -198,11 +217,13 @@ var _ = Describe("GitOps tools that heal every few seconds", func() {
 			Expect(api.Delete(ctx, builder.NetworkPolicy(n.name, "deny-egress").Build())).To(Succeed()) // as the tool prunes it
 		}
 		for _, n := range held {
-			n.await(ctx, are(v1alpha1.WorkloadHeld, 2), are(v1alpha1.WorkloadHeld, 1), are(v1alpha1.WorkloadHeld, 1))
+			n.await(ctx, are(v1alpha1.WorkloadHeld, 2), are(v1alpha1.WorkloadHeld, 2), are(v1alpha1.WorkloadHeld, 1))
 		}
 		for _, n := range stopped {
 			// Git says how many replicas one has, and so it is started again: its pods are held. Of the others Git says nothing.
 			n.await(ctx, are(v1alpha1.WorkloadStartedByOthers, 2), are(v1alpha1.WorkloadStopped, 0), are(v1alpha1.WorkloadStopped, 0))
+			Eventually(n.autoscaler).WithContext(ctx).Should(HaveField("Status.Conditions", ContainElement(
+				HaveField("Reason", "ScalingDisabled"))), "%s: the autoscaler leaves alone what is stopped", n.name)
 		}
 		for _, n := range isolated {
 			Eventually(func() error {
@@ -221,6 +242,17 @@ var _ = Describe("GitOps tools that heal every few seconds", func() {
 			Expect(err).NotTo(HaveOccurred(), tool.name)
 			Expect(after-before[tool]).To(BeNumerically(">", 1), "%s was at it all the while", tool.name)
 		}
+
+		By("an autoscaler that starts from none, as that of KEDA does")
+		woken := stopped[0]
+		scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: 1}}
+		server := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: woken.name, Name: "scaled"}}
+		Expect(api.SubResource("scale").Update(ctx, server, client.WithSubResourceBody(scale))).To(Succeed())
+		woken.await(ctx, are(v1alpha1.WorkloadStartedByOthers, 2), are(v1alpha1.WorkloadStartedByOthers, 2), are(v1alpha1.WorkloadStopped, 0))
+		pods := &corev1.PodList{}
+		Expect(api.List(ctx, pods, client.InNamespace(woken.name))).To(Succeed())
+		Expect(pods.Items).To(SatisfyAll(HaveLen(4), HaveEach(waitingAt(v1alpha1.ClearanceGate))))
+		awaitStill(ctx, 3*healEvery, writtenBeside(tools))
 
 		By("having the safeguard again")
 		for _, n := range slices.Concat(stopped, isolated) {

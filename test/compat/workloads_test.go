@@ -40,7 +40,7 @@ var _ = Describe("Workloads of other projects", func() {
 		createPolicy(ctx, "compat", v1alpha1.ShortfallStop)
 		By("serving a model that is not cleared")
 		for i := range all {
-			all[i].create(ctx)
+			all[i].create(ctx, "compat")
 		}
 		for i := range all {
 			all[i].awaitHeld(ctx)
@@ -134,10 +134,10 @@ func createPolicy(ctx context.Context, name string, step v1alpha1.ShortfallActio
 	Expect(api.Create(ctx, policy)).To(Succeed())
 }
 
-func (s *served) create(ctx context.Context) {
+func (s *served) create(ctx context.Context, policy string) {
 	GinkgoHelper()
 	ns := builder.Namespace(s.namespace).Build()
-	ns.Labels = map[string]string{v1alpha1.EnforceLabel: "compat", v1alpha1.ModelLabel: model}
+	ns.Labels = map[string]string{v1alpha1.EnforceLabel: policy, v1alpha1.ModelLabel: model}
 	for _, o := range []client.Object{ns, builder.ModelDeployment(s.namespace, model).Build()} {
 		Expect(api.Create(ctx, o)).To(Succeed())
 	}

@@ -69,6 +69,8 @@ func (cp *ControlPlane) controllerManagerArgs() []string {
 		"--controllers=*,-kube-apiserver-serving-clustertrustbundle-publisher-controller",
 		"--kube-api-qps=500",
 		"--kube-api-burst=1000",
+		// So that no test waits long for an autoscaler.
+		"--horizontal-pod-autoscaler-sync-period=2s",
 		// A busy machine may hold up the heartbeats of KWOK; nodes are not to be lost by that.
 		"--node-monitor-grace-period=5m",
 	}
