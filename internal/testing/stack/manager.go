@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/testing/controlplane"
 	"github.com/interlock-dev/interlock/internal/testing/controlplane/process"
 )
@@ -49,7 +51,25 @@ func (s *Stack) StartManager(ctx context.Context, args ...string) (*Manager, err
 	if err := m.process.WaitReady(ctx, m.ready); err != nil {
 		return nil, errors.Join(err, m.Kill())
 	}
+	if len(s.Managers()) > 1 {
+		return m, nil
+	}
+	if err := m.process.WaitReady(ctx, s.stamps); err != nil {
+		return nil, errors.Join(err, m.Kill())
+	}
 	return m, nil
+}
+
+// stamps says whether the API server notes who writes a model. For some seconds after Interlock is installed it refuses to:
+// mutating policies look up the schema of a kind, and it looks for new ones every five seconds.
+func (s *Stack) stamps(ctx context.Context) error {
+	const probe = `{"apiVersion": "interlock.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "probe", "namespace": "default"},
+  "spec": {"model": {"name": "probe", "digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"}, "assessedLevel": "none"}}`
+	out, err := s.As(s.Kubeconfig()).RunWithInput(ctx, probe, "create", "--dry-run=server", "--output=yaml", "--filename=-")
+	if err == nil && !strings.Contains(out, v1alpha1.CreatedByAnnotation) {
+		err = errors.New("the API server does not note yet who writes a model")
+	}
+	return err
 }
 
 func (s *Stack) launch(kubeconfig string, args []string) (*Manager, error) {
