@@ -88,11 +88,11 @@ func authority(install Install) Object {
 	}
 	return validating(AuthorityPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: match(selector(),
-			resources(group, version, onWrite, append([]string{"approvals", "waivers"}, authored...)...)),
+			resources(group, version, onWrite, append([]string{"approvals", "waivers", "attestations"}, authored...)...)),
 		Variables: authorship(install),
 		Validations: []admissionv1.Validation{
 			deny(fmt.Sprintf("request.userInfo.username != %s", quoted(install.Username)),
-				"Interlock itself can neither approve nor waive, nor write what it decides by", ""),
+				"Interlock itself can neither approve nor waive nor attest, nor write what it decides by", ""),
 			deny(fmt.Sprintf("!(%s || %s) || !(%s) || variables.credential != ''", approval, waiver, made),
 				"an approval or waiver cannot be made by impersonating somebody, nor with a credential of which the API server knows no id: authenticate under your own name", ""),
 			deny(fmt.Sprintf("!(%s) || !(%s) || authorizer.group('%s').resource('approvals').name(dyn(object).spec.role).check('%s').allowed()",
