@@ -4,6 +4,8 @@ import (
 	"crypto/elliptic"
 	"encoding/base64"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -343,6 +345,39 @@ func TestPredicates(t *testing.T) {
 				t.Errorf("Verify = %+v, %v; want time %s and failed %q", s, err, tc.time, tc.failed)
 			}
 		})
+	}
+}
+
+// What config/samples/evidence shows counts, once somebody has signed it.
+func TestSamples(t *testing.T) {
+	key := signing.Ed25519()
+	trusted := trust(t, map[string]signing.Key{"a": key})
+	got := map[string]string{}
+	for _, pattern := range []string{"statement.json", "statements/*.json"} {
+		files, err := filepath.Glob("../../config/samples/evidence/" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			payload, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := evidence.Verify([]byte(signing.Text(signing.Envelope(signing.PayloadType, payload, key))), trusted)
+			if err != nil || s.Failed != "" || !s.Time.Equal(time.Date(2026, 10, 1, 12, 0, 0, 0, time.UTC)) {
+				t.Errorf("%s: Verify = %+v, %v", file, s, err)
+				continue
+			}
+			got[strings.TrimSuffix(filepath.Base(file), ".json")] = s.PredicateType
+		}
+	}
+	want := map[string]string{
+		"test-result": evidence.TypeTestResult, "slsa-provenance": evidence.TypeProvenance, "slsa-verification-summary": evidence.TypeVSA,
+		"cyclonedx-ml-bom": evidence.TypeCycloneDX, "model-signing": evidence.TypeModelSigning,
+		"statement": evidence.TypesOfInterlock + "misuse-red-team/v1", "review": evidence.TypesOfInterlock + "security-review/v1", "drill": evidence.TypesOfInterlock + "incident-drill/v1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

@@ -1,13 +1,25 @@
 package evidence_test
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
+	sigstoredsse "github.com/sigstore/sigstore/pkg/signature/dsse"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/evidence"
@@ -107,18 +119,23 @@ func without(t *testing.T, content, part string) string {
 func TestVerifiesWhatOthersSigned(t *testing.T) {
 	folder := moduleFolder(t, "github.com/sigstore/sigstore-go")
 	root := read(t, folder, publicRoot)
-	for name, tc := range map[string]struct{ path, predicate string }{
-		"SLSA provenance v1, statement v1":     {npmBundle, evidence.TypeProvenance},
-		"SLSA provenance v0.2, statement v0.1": {"examples/bundle-provenance.json", "https://slsa.dev/provenance/v0.2"},
+	for name, tc := range map[string]struct {
+		path, predicate, issuer, identity string
+		year                              int
+	}{
+		"SLSA provenance v1, statement v1, by a workflow":     {npmBundle, evidence.TypeProvenance, npmIssuer, npmIdentity, 2023},
+		"SLSA provenance v0.2, statement v0.1, by a workflow": {"examples/bundle-provenance.json", "https://slsa.dev/provenance/v0.2", npmIssuer, npmIdentity, 2023},
+		"SLSA provenance v0.2, statement v0.1, by a person": {"pkg/testing/data/bundles/dsse.sigstore.json", "https://slsa.dev/provenance/v0.2",
+			"https://github.com/login/oauth", "brian@dehamer.com", 2022},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trusted := keyless(t, root, npmIssuer, npmIdentity)
+			trusted := keyless(t, root, tc.issuer, tc.identity)
 			content := read(t, folder, tc.path)
 			s, err := evidence.Verify([]byte(content), trusted)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s.PredicateType != tc.predicate || !s.Signatures[0].Proven || s.Time.Year() != 2023 || !strings.HasPrefix(s.Subjects[0], "sha512:") {
+			if s.PredicateType != tc.predicate || !s.Signatures[0].Proven || s.Time.Year() != tc.year || !strings.HasPrefix(s.Subjects[0], "sha512:") {
 				t.Errorf("Verify = %s %s %v %+v", s.PredicateType, s.Time, s.Subjects, s.Signatures)
 			}
 			for i := 0; i < len(content); i += len(content)/97 + 1 {
@@ -130,9 +147,78 @@ func TestVerifiesWhatOthersSigned(t *testing.T) {
 			}
 		})
 	}
-	two := read(t, folder, "pkg/testing/data/bundles/dsse-2sigs.sigstore.json")
-	if _, err := evidence.Verify([]byte(two), keyless(t, root, issuer, identity)); err == nil {
-		t.Error("a bundle with two signatures verifies")
+	for path, want := range map[string]string{
+		"dsse-2sigs.sigstore.json": "one signature", "othername.sigstore.json": "no dsseEnvelope", "public-key-validity.sigstore.json": "no dsseEnvelope",
+	} {
+		content := read(t, folder, "pkg/testing/data/bundles/"+path)
+		if _, err := evidence.Verify([]byte(content), keyless(t, root, issuer, identity)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Verify(%s) = %v; want %q", path, err, want)
+		}
+	}
+}
+
+// What cosign signs with a key of one's own, which it does by this library.
+func TestVerifiesWhatSigstoreSigned(t *testing.T) {
+	p256, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	p384, err2 := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	rsaKey, err3 := rsa.GenerateKey(rand.Reader, 2048)
+	_, ed25519Key, err4 := ed25519.GenerateKey(rand.Reader)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		load func() (signature.Signer, error)
+		want string
+	}{
+		"P-256":   {func() (signature.Signer, error) { return signature.LoadECDSASigner(p256, crypto.SHA256) }, ""},
+		"P-384":   {func() (signature.Signer, error) { return signature.LoadECDSASigner(p384, crypto.SHA384) }, ""},
+		"Ed25519": {func() (signature.Signer, error) { return signature.LoadED25519Signer(ed25519Key) }, ""},
+		"RSA-PSS": {func() (signature.Signer, error) {
+			return signature.LoadRSAPSSSigner(rsaKey, crypto.SHA256, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		}, ""},
+		"RSA-PSS with the longest salt": {func() (signature.Signer, error) { return signature.LoadRSAPSSSigner(rsaKey, crypto.SHA256, nil) }, "no signature that counts"},
+		"P-384 with SHA-256":            {func() (signature.Signer, error) { return signature.LoadECDSASigner(p384, crypto.SHA256) }, "no signature that counts"},
+		"RSA of PKCS #1 v1.5":           {func() (signature.Signer, error) { return signature.LoadRSAPKCS1v15Signer(rsaKey, crypto.SHA256) }, "no signature that counts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			signer, err := tc.load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			content, err := sigstoredsse.WrapSigner(signer, evidence.PayloadType).SignMessage(bytes.NewReader(review.JSON()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			public, err := signer.PublicKey()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pem, err := cryptoutils.MarshalPublicKeyToPEM(public)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trusted, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "red-team", Key: string(pem)}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := evidence.Verify(content, trusted)
+			if tc.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("Verify = %+v, %v; want %q", s, err, tc.want)
+				}
+				return
+			}
+			if err != nil || s.Payload != evidence.Digest(review.JSON()) || len(s.Signatures) != 1 {
+				t.Fatalf("Verify = %+v, %v", s, err)
+			}
+			for i := 0; i < len(content); i += len(content)/61 + 1 {
+				tampered := bytes.Clone(content)
+				tampered[i] ^= 1
+				if s, err := evidence.Verify(tampered, trusted); err == nil && s.Payload != evidence.Digest(review.JSON()) {
+					t.Errorf("byte %d changed, and the changed statement verifies", i)
+				}
+			}
+		})
 	}
 }
 
