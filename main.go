@@ -41,6 +41,7 @@ type config struct {
 	recordDir, recordKey, recordKeyMount         string
 	workloadKinds                                string
 	evidenceNamespace, evidenceRegistries        string
+	evidenceRefresh                              time.Duration
 	log                                          zap.Options
 }
 
@@ -87,6 +88,7 @@ func (c *config) bind(flags *flag.FlagSet) {
 	flags.StringVar(&c.workloadKinds, "workload-kinds", "", "File that says how further kinds of workload are stopped (docs/workloads.md); it wins over what is built in.")
 	flags.StringVar(&c.evidenceNamespace, "evidence-namespace", "interlock-evidence", "Namespace whose Attestations serve the models of all namespaces.")
 	flags.StringVar(&c.evidenceRegistries, "evidence-registries", "", "Registries, by HOST or HOST:PORT and with commas between, from which Attestations may have evidence fetched; none by default.")
+	flags.DurationVar(&c.evidenceRefresh, "evidence-refresh", 10*time.Minute, "How often it is looked up in a registry what refers to the subject of an Attestation. What was found counts for three times that without having been found again.")
 	c.log.BindFlags(flags)
 }
 
@@ -94,6 +96,9 @@ func run(ctx context.Context, c config) error {
 	kinds, err := workload.LoadKinds(c.workloadKinds)
 	if err != nil {
 		return err
+	}
+	if c.evidenceRefresh < time.Second {
+		return fmt.Errorf("--evidence-refresh=%s: registries would be asked all the time; give at least 1s", c.evidenceRefresh)
 	}
 	rest, err := ctrl.GetConfig()
 	if err != nil {
@@ -120,7 +125,7 @@ func run(ctx context.Context, c config) error {
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount), Credential: c.credentialExtra}
 	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), clock.RealClock{})
-	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Registries: strings.FieldsFunc(c.evidenceRegistries, func(r rune) bool { return r == ',' })}
+	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Registries: strings.FieldsFunc(c.evidenceRegistries, func(r rune) bool { return r == ',' }), Refresh: c.evidenceRefresh}
 	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence); err != nil {
 		return err
 	}

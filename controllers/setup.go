@@ -38,6 +38,8 @@ type Evidence struct {
 	Namespace string
 	// Registries are the hosts from which evidence may be fetched.
 	Registries []string
+	// Refresh is how often it is looked up what refers to something in a registry.
+	Refresh time.Duration
 }
 
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
@@ -50,7 +52,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer(), cluster); err != nil {
 		return fmt.Errorf("add indexes: %w", err)
 	}
-	store := attestation.NewStore()
+	store := attestation.NewStore(places.Refresh)
 	evidence := &attestation.Source{Client: mgr.GetClient(), Store: store, Namespace: places.Namespace, Cluster: cluster}
 	compiler, err := safeguard.NewCompiler()
 	if err != nil {

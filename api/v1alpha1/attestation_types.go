@@ -5,7 +5,7 @@ import (
 )
 
 // AttestationSpec holds a signed statement, or says where it lies.
-// +kubebuilder:validation:XValidation:rule="has(self.content) != has(self.oci)",message="an Attestation has exactly one of content and oci"
+// +kubebuilder:validation:XValidation:rule="[has(self.content), has(self.oci), has(self.referrers)].filter(h, h).size() == 1",message="an Attestation has exactly one of content, oci and referrers"
 type AttestationSpec struct {
 	// content is a DSSE envelope or a Sigstore bundle as JSON, to the letter, with an in-toto statement inside. 1 MiB at
 	// the most.
@@ -21,6 +21,31 @@ type AttestationSpec struct {
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+@sha256:[0-9a-f]{64}$`
 	OCI string `json:"oci,omitempty"`
+
+	// referrers names all evidence that a registry has on something by what that is. What is there is looked up again from
+	// time to time.
+	// +optional
+	Referrers *Referrers `json:"referrers,omitempty"`
+}
+
+// Referrers names the manifests of a registry that refer to another by their field subject. 32 at the most are read; if
+// there are more, none is.
+type Referrers struct {
+	// subject is the OCI manifest that they refer to, by its digest, such as that of the image with the model's weights.
+	// It need not be there. What a statement is about is said by its own subjects, not by this.
+	// +required
+	// +kubebuilder:validation:MinLength=73
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+@sha256:[0-9a-f]{64}$`
+	Subject string `json:"subject,omitempty"`
+
+	// artifactType of those that are read, such as "application/vnd.dev.sigstore.bundle.v0.3+json". The one layer of each is
+	// an envelope or bundle.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*$`
+	ArtifactType string `json:"artifactType,omitempty"`
 }
 
 // Reasons of the Ready condition of an Attestation.
@@ -31,8 +56,10 @@ const (
 	ReasonMalformed = "Malformed"
 	// ReasonUntrusted: no policy trusts any signature that it bears.
 	ReasonUntrusted = "Untrusted"
-	// ReasonNotFetched: what spec.oci names could not be fetched yet.
+	// ReasonNotFetched: what spec.oci or spec.referrers names could not be fetched yet.
 	ReasonNotFetched = "NotFetched"
+	// ReasonNoneFound: the registry has nothing of the kind that spec.referrers names.
+	ReasonNoneFound = "NoneFound"
 )
 
 // AttestationStatus tells people what the operator makes of the Attestation. Nothing is decided by it.
@@ -49,7 +76,7 @@ type AttestationStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// predicateType of the statement.
+	// predicateType of the statement; of the newest, if there are several. So are time and subjects.
 	// +optional
 	// +kubebuilder:validation:MaxLength=300
 	PredicateType string `json:"predicateType,omitempty"`

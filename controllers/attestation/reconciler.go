@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -38,7 +40,18 @@ type Reconciler struct {
 	Store      *Store
 	Registries Registries
 	Clock      clock.PassiveClock
+	turns      turns
 }
+
+const (
+	// workers is how many Attestations are looked at, and so fetched, at once.
+	workers = 16
+	// turnsEach is how many of a namespace are fetched at once: a registry that is slow, whoever named it, must not keep
+	// the evidence of others waiting.
+	turnsEach = 4
+	// turnAfter is how long one waits that finds its namespace's turns taken.
+	turnAfter = time.Second
+)
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=attestations;scalingpolicies,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=attestations/status,verbs=patch
@@ -48,7 +61,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("attestation").
-		WithOptions(controller.Options{MaxConcurrentReconciles: 2, RateLimiter: retry.Limiter()}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers, RateLimiter: retry.Limiter()}).
 		For(&v1alpha1.Attestation{}, specChanged).
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.all), specChanged).
 		Complete(r)
@@ -76,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	fetchErr := r.fetch(ctx, a)
+	again, fetchErr := r.fetch(ctx, a)
 	policies := &v1alpha1.ScalingPolicyList{}
 	if err := r.Client.List(ctx, policies, client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list ScalingPolicies: %w", err)
@@ -84,24 +97,67 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.report(ctx, a, policies.Items); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, fetchErr
+	return ctrl.Result{RequeueAfter: again}, fetchErr
 }
 
-// fetch gets what lies in a registry, once. What cannot be had is tried again, and meanwhile says so.
-func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) error {
-	before := r.Store.download(a)
-	if a.Spec.OCI == "" || before.content != "" {
-		return nil
+// fetch gets what lies in a registry, and says how long to wait until it is to be done again, or for a turn. What cannot
+// be had is tried again, and meanwhile says so.
+func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) (time.Duration, error) {
+	before, now := r.Store.download(a), r.Clock.Now()
+	rest := before.listed.Add(r.Store.refresh).Sub(now)
+	switch {
+	case a.Spec.Content != "" || a.Spec.OCI != "" && len(before.found) > 0:
+		return 0, nil
+	case rest > 0:
+		return rest, nil
+	case !r.turns.take(a.Namespace):
+		return turnAfter, nil
 	}
-	content, err := r.Registries.fetch(ctx, a.Spec.OCI)
-	if err = r.Store.put(a, content, err); err != nil && before.err != nil {
-		return err // nothing is new to those who wait for it
+	defer r.turns.give(a.Namespace)
+	next := download{listed: before.listed}
+	rest = 0 // unless it comes to something, the queue says when it is tried again
+	if a.Spec.OCI != "" {
+		next.found, next.err = r.Registries.fetch(ctx, a.Spec.OCI)
+	} else if next.found, next.err = r.Registries.refer(ctx, a.Spec.Referrers, before.found); next.err == nil {
+		next.listed, rest = now, wait.Jitter(r.Store.refresh, 0.1)
+	}
+	err := r.Store.put(a, next)
+	again := err == nil && (before.never(a) || !now.Before(before.listed.Add(leaseOf*r.Store.refresh)))
+	if news := len(next.found) > 0 || again || err != nil && before.err == nil; !news {
+		return rest, err
 	}
 	select {
 	case r.Store.arrivals <- event.GenericEvent{Object: a}:
 	case <-ctx.Done():
 	}
-	return err
+	return rest, err
+}
+
+// turns counts what is being fetched, by namespace.
+type turns struct {
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+func (t *turns) take(namespace string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken[namespace] >= turnsEach {
+		return false
+	}
+	if t.taken == nil {
+		t.taken = map[string]int{}
+	}
+	t.taken[namespace]++
+	return true
+}
+
+func (t *turns) give(namespace string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken[namespace]--; t.taken[namespace] == 0 {
+		delete(t.taken, namespace)
+	}
 }
 
 func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Attestation, policies []v1alpha1.ScalingPolicy) error {
@@ -133,23 +189,33 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 			name = policies[i].Name
 			trust, _ = r.Store.Trust(&policies[i])
 		}
-		found := r.Store.Attested(a, trust)
-		switch {
-		case found.Statement != nil:
-			accepted, why := signers(trust, found.Statement)
-			for _, signer := range accepted {
-				status.Signers = append(status.Signers, name+"/"+signer)
+		for _, found := range r.Store.Attested(a, trust) {
+			switch {
+			case found.Statement != nil:
+				accepted, why := signers(trust, found.Statement)
+				for _, signer := range accepted {
+					status.Signers = append(status.Signers, name+"/"+signer)
+				}
+				refused = append(refused, why...)
+				describe(&status, found.Statement)
+			case errors.Is(found.Err, evidence.ErrUntrusted):
+				refused = append(refused, fmt.Sprintf("policy %s: %v", name, found.Err))
+			case found.Unfetched || found.Fetching:
+				ready.Reason, refused = v1alpha1.ReasonNotFetched, []string{fmt.Sprint(cmp.Or(found.Err, errFetching))}
+			default:
+				ready.Reason, refused = v1alpha1.ReasonMalformed, append(refused, found.Err.Error())
 			}
-			refused = append(refused, why...)
-			describe(&status, found.Statement)
-		case errors.Is(found.Err, evidence.ErrUntrusted):
-			refused = append(refused, fmt.Sprintf("policy %s: %v", name, found.Err))
-		case found.Unfetched || found.Fetching:
-			ready.Reason, refused = v1alpha1.ReasonNotFetched, []string{fmt.Sprint(cmp.Or(found.Err, errFetching))}
-		default:
-			ready.Reason, refused = v1alpha1.ReasonMalformed, []string{found.Err.Error()}
 		}
 	}
+	if d := r.Store.download(a); a.Spec.Referrers != nil && !d.never(a) {
+		if len(d.found) == 0 {
+			ready.Reason, refused = v1alpha1.ReasonNoneFound, []string{"nothing of this type refers to the subject"}
+		}
+		if d.err != nil {
+			refused = append(refused, fmt.Sprintf("it could not be looked up again: %v", d.err))
+		}
+	}
+	status.Signers = slices.Compact(slices.Sorted(slices.Values(status.Signers)))
 	ready.Message = strings.Join(slices.Compact(refused), "; ")
 	if len(status.Signers) > 0 {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonVerified, "signed by "+strings.Join(status.Signers, ", ")
@@ -184,6 +250,9 @@ func signers(trust *evidence.Trust, s *evidence.Statement) (accepted, refused []
 }
 
 func describe(status *v1alpha1.AttestationStatus, s *evidence.Statement) {
+	if status.Time != nil && s.Time.Before(status.Time.Time) {
+		return
+	}
 	status.PredicateType = decision.OneLine(s.PredicateType, maxPredicateType)
 	status.Time = &metav1.Time{Time: s.Time.Truncate(time.Second)}
 	status.Subjects = nil

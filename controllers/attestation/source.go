@@ -20,8 +20,8 @@ import (
 // BySubject is the index of Attestations and ModelDeployments by the digests of what the ones are about and the others are.
 const BySubject = "subject"
 
-// inRegistry is the value of the index for Attestations whose subjects cannot be told by looking at them.
-const inRegistry = "in a registry"
+// unknown is the value of the index for Attestations whose subjects cannot be told by looking at them.
+const unknown = "unknown"
 
 // Source finds the evidence for a model.
 type Source struct {
@@ -49,10 +49,14 @@ func ClusterID(ctx context.Context, live client.Reader) (string, error) {
 // Subjects is the index function of Attestations.
 func Subjects(o client.Object) []string {
 	a := o.(*v1alpha1.Attestation)
-	if a.Spec.OCI != "" {
-		return []string{inRegistry}
+	if a.Spec.Content == "" {
+		return []string{unknown}
 	}
-	return evidence.Subjects([]byte(a.Spec.Content))
+	subjects, ok := evidence.Subjects([]byte(a.Spec.Content))
+	if !ok {
+		return []string{unknown}
+	}
+	return subjects
 }
 
 // SubjectsOf is the index function of ModelDeployments: the digests by which statements may be about a model.
@@ -72,7 +76,7 @@ func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment) ([]*v1
 	seen := map[types.UID]bool{}
 	var all []*v1alpha1.Attestation
 	for _, namespace := range slices.Compact([]string{md.Namespace, s.Namespace}) {
-		for _, subject := range append(SubjectsOf(s.Cluster)(md), inRegistry) {
+		for _, subject := range append(SubjectsOf(s.Cluster)(md), unknown) {
 			list := &v1alpha1.AttestationList{}
 			if err := s.Client.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{BySubject: subject}, client.UnsafeDisableDeepCopy); err != nil {
 				return nil, fmt.Errorf("list Attestations: %w", err)
@@ -97,7 +101,7 @@ func (s *Source) Case(now time.Time, md *v1alpha1.ModelDeployment, policy *v1alp
 	c := safeguard.Case{
 		Now: now, Policy: policy.Name, Trust: trust, Weights: md.Spec.Model.Digest, Environments: environments(s.Cluster, md.Namespace)}
 	for _, a := range about {
-		c.Attested = append(c.Attested, s.Store.Attested(a, trust))
+		c.Attested = append(c.Attested, s.Store.Attested(a, trust)...)
 	}
 	return c
 }

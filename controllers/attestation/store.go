@@ -5,7 +5,9 @@ package attestation
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,8 +30,12 @@ const (
 	maxFetched = 32 << 20
 )
 
+// leaseOf is for how many times refresh what refers to a subject counts without having been found again.
+const leaseOf = 3
+
 // Store keeps what was fetched and verified. It is safe for concurrent use.
 type Store struct {
+	refresh time.Duration
 	// verify may take all processors and no more.
 	workers chan struct{}
 	once    singleflight.Group
@@ -54,11 +60,27 @@ type answer struct {
 	err       error
 }
 
-// download is what came of fetching. Without content and error it is on its way.
+// download is what came of fetching for an Attestation. With nothing found, no time and no error it is on its way.
 type download struct {
-	uid     types.UID
-	content string
-	err     error
+	uid   types.UID
+	found []found
+	// err says why the last attempt came to nothing.
+	err error
+	// listed is when it was last known all that refers to a subject; zero, never.
+	listed time.Time
+}
+
+// found is one manifest with evidence, by its digest. The error says that there will never be any in it.
+type found struct {
+	digest, content string
+	err             error
+}
+
+func (d *download) size() (size int) {
+	for i := range d.found {
+		size += len(d.found[i].content)
+	}
+	return size
 }
 
 type parsedTrust struct {
@@ -67,9 +89,10 @@ type parsedTrust struct {
 	err        error
 }
 
-// NewStore returns a Store that holds nothing.
-func NewStore() *Store {
+// NewStore returns a Store that holds nothing. What refers to a subject is to be looked up every refresh.
+func NewStore(refresh time.Duration) *Store {
 	return &Store{
+		refresh: refresh,
 		workers: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		young:   map[question]answer{}, old: map[question]answer{}, fetched: map[types.NamespacedName]download{},
 		trusts: map[types.UID]parsedTrust{}, arrivals: make(chan event.GenericEvent, 64)}
@@ -88,24 +111,43 @@ func (s *Store) Trust(policy *v1alpha1.ScalingPolicy) (*evidence.Trust, error) {
 	return have.trust, have.err
 }
 
-// Attested gives what becomes of an Attestation under a trust, and verifies it if that has not been done.
-func (s *Store) Attested(a *v1alpha1.Attestation, trust *evidence.Trust) safeguard.Attested {
-	result := safeguard.Attested{Name: a.Namespace + "/" + a.Name}
-	content := a.Spec.Content
-	if a.Spec.OCI != "" {
-		d := s.download(a)
-		if result.Err = d.err; d.err != nil {
-			result.Unfetched = true
-			return result
-		}
-		if content = d.content; content == "" {
-			result.Fetching = true
-			return result
-		}
+// Attested gives what becomes of the statements that an Attestation brings under a trust, and verifies them if that has
+// not been done. There are none if a registry has none.
+func (s *Store) Attested(a *v1alpha1.Attestation, trust *evidence.Trust) []safeguard.Attested {
+	name := a.Namespace + "/" + a.Name
+	if a.Spec.Content != "" {
+		return []safeguard.Attested{s.attested(name, a.Spec.Content, trust)}
 	}
+	d := s.download(a)
+	results := make([]safeguard.Attested, 0, len(d.found)+1)
+	for _, f := range d.found {
+		result := safeguard.Attested{Name: name, Err: f.err}
+		if f.err == nil {
+			result = s.attested(name, f.content, trust)
+		}
+		if a.Spec.Referrers != nil {
+			// Long ago, if not all of it has been seen yet: what failed counts even so, and nothing else.
+			result.Name, result.Until = name+"@"+f.digest[:min(len(f.digest), len("sha256:")+12)], d.listed.Add(leaseOf*s.refresh)
+		}
+		results = append(results, result)
+	}
+	if d.never(a) {
+		results = append(results, safeguard.Attested{Name: name, Err: d.err, Unfetched: d.err != nil, Fetching: d.err == nil})
+	}
+	return results
+}
+
+// never says that it has not been found out yet what there is.
+func (d *download) never(a *v1alpha1.Attestation) bool {
+	if a.Spec.Referrers != nil {
+		return d.listed.IsZero()
+	}
+	return len(d.found) == 0
+}
+
+func (s *Store) attested(name, content string, trust *evidence.Trust) safeguard.Attested {
 	verified := s.answer(question{content, trust.Keys}, trust)
-	result.Statement, result.Err = verified.statement, verified.err
-	return result
+	return safeguard.Attested{Name: name, Statement: verified.statement, Err: verified.err}
 }
 
 func (s *Store) answer(q question, trust *evidence.Trust) answer {
@@ -159,25 +201,34 @@ func (s *Store) download(a *v1alpha1.Attestation) download {
 	return download{}
 }
 
-// put notes what came of fetching. What was fetched once stays: a digest names one thing for ever.
-func (s *Store) put(a *v1alpha1.Attestation, content []byte, err error) error {
+// put notes what came of fetching. What was fetched once stays as long as the Attestation does: a digest names one thing
+// for ever, and who forgets that something failed may have a reason to.
+func (s *Store) put(a *v1alpha1.Attestation, d download) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := client.ObjectKeyFromObject(a)
-	s.fetchedSize -= len(s.fetched[key].content)
-	if s.fetchedSize+len(content) > maxFetched {
-		content, err = nil, fmt.Errorf("more evidence is named in registries than the %d MiB that are kept; put some of it into Attestations", maxFetched>>20)
+	before := s.fetched[key]
+	if before.uid != a.UID {
+		before = download{}
 	}
-	s.fetchedSize += len(content)
-	s.fetched[key] = download{a.UID, string(content), err}
-	return err
+	d.uid, d.found = a.UID, append(slices.Clip(before.found), d.found...)
+	replaced := s.fetched[key]
+	rest := s.fetchedSize - replaced.size()
+	if rest+d.size() > maxFetched {
+		d = before
+		d.uid, d.err = a.UID, fmt.Errorf("more evidence is named in registries than the %d MiB that are kept; put some of it into Attestations", maxFetched>>20)
+	}
+	s.fetchedSize = rest + d.size()
+	s.fetched[key] = d
+	return d.err
 }
 
 // forget drops what was fetched for an Attestation that is gone.
 func (s *Store) forget(key types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fetchedSize -= len(s.fetched[key].content)
+	gone := s.fetched[key]
+	s.fetchedSize -= gone.size()
 	delete(s.fetched, key)
 }
 
@@ -187,10 +238,15 @@ func (s *Store) Arrivals(h handler.EventHandler) source.Source {
 }
 
 // Speaks gives the subjects that an Attestation is about by its own account; false, if that is not known.
-func (s *Store) Speaks(a *v1alpha1.Attestation) ([]string, bool) {
-	content := a.Spec.Content
-	if a.Spec.OCI != "" {
-		content = s.download(a).content
+func (s *Store) Speaks(a *v1alpha1.Attestation) (subjects []string, known bool) {
+	if a.Spec.Content != "" {
+		return evidence.Subjects([]byte(a.Spec.Content))
 	}
-	return evidence.Subjects([]byte(content)), content != ""
+	d := s.download(a)
+	known = !d.never(a)
+	for _, f := range d.found {
+		about, ok := evidence.Subjects([]byte(f.content))
+		subjects, known = append(subjects, about...), known && ok
+	}
+	return subjects, known
 }

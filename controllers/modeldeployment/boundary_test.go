@@ -79,7 +79,7 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 	}
 	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workload.New(o.client, o.client, o.client.RESTMapper(), kinds), Board: board, Record: o.record,
 		Rules: podrules.NewRegister(o.clock), Compiler: compiler,
-		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(), Namespace: "evidence", Cluster: "cluster"},
+		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(time.Minute), Namespace: "evidence", Cluster: "cluster"},
 		Install:  install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o
 }

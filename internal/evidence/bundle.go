@@ -23,7 +23,12 @@ type certifier struct {
 	keyless  bool
 }
 
-func newCertifier(spec *v1alpha1.Trust) (*certifier, error) {
+func newCertifier(spec *v1alpha1.Trust) (c *certifier, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c, err = nil, &Panic{cause}
+		}
+	}()
 	if _, err := readObject([]byte(spec.TrustedRoot)); err != nil {
 		return nil, err
 	}

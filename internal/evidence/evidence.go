@@ -89,19 +89,19 @@ func Verify(content []byte, trust *Trust) (s *Statement, err error) {
 	return p.statement, nil
 }
 
-// Subjects gives the subjects that an envelope or bundle speaks of, by digest, with nothing verified; none, if it cannot
-// be read. It tells where to look, and nothing else may rest on it.
-func Subjects(content []byte) (subjects []string) {
+// Subjects gives the subjects that an envelope or bundle speaks of, by digest, with nothing verified; none, if it is no
+// such thing, and false if reading it broke down. It tells where to look, and nothing else may rest on it.
+func Subjects(content []byte) (subjects []string, ok bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			subjects = nil
+			subjects, ok = nil, false
 		}
 	}()
 	p, err := parse(content)
 	if err != nil {
-		return nil
+		return nil, true
 	}
-	return p.statement.Subjects
+	return p.statement.Subjects, true
 }
 
 // Digest of content, as "sha256:" and hexadecimal digits.

@@ -33,7 +33,7 @@ func sound(t *testing.T, content []byte, trusted *evidence.Trust) *evidence.Stat
 	if again, err := evidence.Verify(content, trusted); err != nil || !reflect.DeepEqual(s, again) {
 		t.Fatalf("Verify = %+v and then %+v, %v", s, again, err)
 	}
-	if subjects := evidence.Subjects(content); !reflect.DeepEqual(subjects, s.Subjects) {
+	if subjects, ok := evidence.Subjects(content); !ok || !reflect.DeepEqual(subjects, s.Subjects) {
 		t.Fatalf("Subjects = %v; those that were verified are %v", subjects, s.Subjects)
 	}
 	return s
@@ -109,6 +109,28 @@ func FuzzReference(f *testing.F) {
 		}
 		if r.Name() != text {
 			t.Fatalf("ParseReference(%q) = %q: two ways to write one thing", text, r.Name())
+		}
+	})
+}
+
+// Whom a policy trusts is read by libraries as well. Whatever it says, a signer has a key that counts or says why not.
+func FuzzTrust(f *testing.F) {
+	folder := moduleFolder(f, "github.com/sigstore/sigstore-go")
+	key, root := signing.Fixed(1).PEM, signing.NewSigstore().TrustedRoot()
+	f.Add(key, root)
+	f.Add(weakRSA, read(f, folder, publicRoot))
+	f.Add("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", `{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[{}],"ctlogs":[{"publicKey":{}}]}`)
+	f.Fuzz(func(t *testing.T, key, root string) {
+		trusted, err := evidence.ParseTrust(&v1alpha1.Trust{TrustedRoot: root, Signers: []v1alpha1.Signer{
+			{Name: "key", Key: key}, {Name: "identity", Keyless: &v1alpha1.KeylessIdentity{Issuer: issuer, Identity: identity}}}})
+		var broken *evidence.Panic
+		if errors.As(err, &broken) {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"key", "identity"} {
+			if key, why := trusted.Key(name); (key == "") == (why == nil) {
+				t.Fatalf("Key(%s) = %q, %v", name, key, why)
+			}
 		}
 	})
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/interlock-dev/interlock/internal/evidence"
 )
 
-// Attested is what became of one Attestation.
+// Attested is what became of one statement that an Attestation brings, or of the Attestation, if that is not known.
 type Attested struct {
-	// Name of the Attestation, as "namespace/name".
+	// Name of the Attestation, as "namespace/name", and the digest of the statement's manifest, if it brings several.
 	Name string
 	// Statement that was verified; nil, if none was.
 	Statement *evidence.Statement
@@ -25,7 +25,13 @@ type Attested struct {
 	Fetching bool
 	// Unfetched says that nobody knows yet what it says, since it could not be fetched.
 	Unfetched bool
+	// Until is when it ceases to show anything unless it is found again: a newer one that failed may lie beside it. Zero,
+	// it does not.
+	Until time.Time
 }
+
+// lapsed says that nobody has looked for long enough whether there is a newer one.
+func (a *Attested) lapsed(now time.Time) bool { return !a.Until.IsZero() && !now.Before(a.Until) }
 
 // Case is what there is to judge one model by, under one policy.
 type Case struct {
@@ -90,7 +96,8 @@ func (c *Compiled) Signers() []string { return c.evidence.spec.Signers }
 // Finding is what was found of a Safeguard by evidence.
 type Finding struct {
 	decision.Finding
-	// Next is when a statement that is dated in the future comes to count; zero, there is none.
+	// Next is when a statement that is dated in the future comes to count, or one has to have been found again; zero, there
+	// is none.
 	Next time.Time
 	// Unfetched says that it might have been satisfied by what has not been fetched since this process began.
 	Unfetched bool
@@ -127,6 +134,7 @@ func (c *Compiled) Attest(in Case) (f Finding) {
 		}
 	default:
 		f.State, f.ValidUntil, f.Evidence = v1alpha1.SafeguardSatisfied, c.evidence.end(passes.time), passes.shown
+		m.next = sooner(m.next, passes.until)
 		f.Message = fmt.Sprintf("signed by %s on %s (%s)", passes.by(), day(passes.time), passes.name)
 		if !f.ValidUntil.IsZero() && !in.Now.Before(f.ValidUntil) {
 			f.State = v1alpha1.SafeguardExpired
@@ -172,6 +180,8 @@ type candidate struct {
 	signers []string
 	// shown are the Attestations with the signatures that are needed, and no more.
 	shown []decision.Object
+	// until is when the first of the Attestations that bring it has to have been found again; zero, never.
+	until time.Time
 }
 
 func (c *candidate) by() string { return strings.Join(c.signers, ", ") }
@@ -224,18 +234,23 @@ func (m *matched) add(r *evidenceRule, in Case, a *Attested) {
 				m.refused = append(m.refused, fmt.Sprintf("%s: %v", a.Name, why))
 			}
 			if ok {
-				m.count(r, a, signer, signature.Key)
+				m.count(r, in, a, signer, signature.Key)
 			}
 		}
 	}
 }
 
-func (m *matched) count(r *evidenceRule, a *Attested, signer, key string) {
+func (m *matched) count(r *evidenceRule, in Case, a *Attested, signer, key string) {
 	c, ok := m.candidates[a.Statement.Payload]
 	if !ok {
 		c = &candidate{name: a.Name, time: a.Statement.Time, failed: cmp.Or(a.Statement.Failed, r.condition(a.Statement.Predicate))}
-		m.candidates[a.Statement.Payload] = c
 	}
+	if c.failed == "" && a.lapsed(in.Now) {
+		m.unfetched = true
+		m.refused = append(m.refused, fmt.Sprintf("%s was not found again by %s", a.Name, a.Until.UTC().Format(time.RFC3339)))
+		return
+	}
+	m.candidates[a.Statement.Payload], c.until = c, sooner(c.until, a.Until)
 	if a.Statement.Time.Before(c.time) { // a later signature does not make what was done any newer
 		c.time = a.Statement.Time
 	}
@@ -245,6 +260,7 @@ func (m *matched) count(r *evidenceRule, a *Attested, signer, key string) {
 		slices.Sort(c.signers)
 		if len(c.shown) < m.threshold {
 			namespace, name, _ := strings.Cut(a.Name, "/")
+			name, _, _ = strings.Cut(name, "@")
 			c.shown = append(c.shown, decision.Object{Kind: "Attestation", Namespace: namespace, Name: name, Digest: a.Statement.Digest})
 		}
 	}
@@ -315,6 +331,14 @@ func (r *evidenceRule) end(made time.Time) time.Time {
 		return time.Time{}
 	}
 	return made.Add(time.Duration(*r.spec.MaxAgeDays) * 24 * time.Hour)
+}
+
+// sooner gives the earlier of two times; zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

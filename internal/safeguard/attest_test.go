@@ -60,6 +60,8 @@ func TestAttest(t *testing.T) {
 		trust    func(*v1alpha1.Trust)
 		contents []string
 		more     []Attested
+		// lookedUp is for how long each counts; absent, for ever.
+		lookedUp []time.Duration
 		standing bool
 		want     string
 		until    time.Time
@@ -83,6 +85,26 @@ func TestAttest(t *testing.T) {
 		"dated in the future": {
 			contents: []string{days(-1).Sign(keyA)},
 			want:     "Missing: no statement", next: today.AddDate(0, 0, 1),
+		},
+		"found in a registry": {
+			contents: []string{days(1).Sign(keyA)}, lookedUp: []time.Duration{time.Minute}, want: "Satisfied", next: today.Add(time.Minute),
+		},
+		"not found again": {
+			contents: []string{days(1).Sign(keyA)}, lookedUp: []time.Duration{0},
+			want: "Unknown: no statement " + redTeamType + " about the model, " + weights + " by 1 of a, b: serving/a was not found again by 2026-06-01T12:00:00Z",
+		},
+		"not found again, and brought besides": {
+			contents: []string{days(1).Sign(keyA), days(1).Sign(keyA)}, lookedUp: []time.Duration{0}, want: "Satisfied: signed by a on 2026-05-31 (serving/b)",
+		},
+		"brought, and not found again besides": {
+			contents: []string{days(1).Sign(keyA), days(1).Sign(keyA)}, lookedUp: []time.Duration{time.Hour, 0}, want: "Satisfied: signed by a on 2026-05-31 (serving/a)",
+			next: today.Add(time.Hour),
+		},
+		"failed and not found again": {
+			contents: []string{failing(days(1)).Sign(keyA), days(2).Sign(keyB)}, lookedUp: []time.Duration{0}, want: "Missing: failed on 2026-05-31",
+		},
+		"of two, one not found again": {
+			rule: v1alpha1.EvidenceRule{Threshold: 2}, contents: []string{days(1).Sign(keyA), days(1).Sign(keyB)}, lookedUp: []time.Duration{0, time.Hour}, want: "Unknown: no statement",
 		},
 		"of another predicate type": {
 			contents: []string{signing.Review("https://interlock.dev/predicates/bug-bounty/v1", today, weights).Sign(keyA)},
@@ -245,9 +267,13 @@ func TestAttest(t *testing.T) {
 			if rule.Signers == nil {
 				rule.Signers = []string{"a", "b"}
 			}
+			brought := verified(t, trust, tc.contents...)
+			for i, counts := range tc.lookedUp {
+				brought[i].Until = today.Add(counts)
+			}
 			got := mustCompile(t, attested(rule)).Attest(Case{
 				Now: today, Policy: "p", Trust: trust, Weights: weights, Environments: []string{here, cluster}, Standing: tc.standing,
-				Attested: append(verified(t, trust, tc.contents...), tc.more...),
+				Attested: append(brought, tc.more...),
 			})
 			if said := string(got.State) + ": " + got.Message; !strings.HasPrefix(said, tc.want) || !got.ValidUntil.Equal(tc.until) || !got.Next.Equal(tc.next) {
 				t.Errorf("found %q until %s, next %s;\nwant  %q until %s, next %s", said, got.ValidUntil, got.Next, tc.want, tc.until, tc.next)

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -23,7 +25,11 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/testing/signing"
 )
+
+// evidenceRefresh is how often the manager of the tests looks up what refers to something.
+const evidenceRefresh = time.Second
 
 // evidenceRegistry is one that the manager may ask, and that can be out of order.
 type evidenceRegistry struct {
@@ -35,7 +41,7 @@ type evidenceRegistry struct {
 
 func newEvidenceRegistry() *evidenceRegistry {
 	r := &evidenceRegistry{}
-	genuine := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	genuine := registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if r.broken.Load() {
 			http.Error(w, "out of order", http.StatusServiceUnavailable)
@@ -55,9 +61,30 @@ func (r *evidenceRegistry) host() string { return strings.TrimPrefix(r.server.UR
 // push gives the reference of a manifest with one layer.
 func (r *evidenceRegistry) push(content string) string {
 	GinkgoHelper()
+	return r.put(imageOf(content))
+}
+
+// refer is push of what refers to a subject.
+func (r *evidenceRegistry) refer(subject, artifactType, content string) string {
+	GinkgoHelper()
+	digest, err := v1.NewHash(subject)
+	Expect(err).NotTo(HaveOccurred())
+	image := mutate.ConfigMediaType(imageOf(content), types.MediaType(artifactType))
+	referring, ok := mutate.Subject(image, v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: digest}).(v1.Image)
+	Expect(ok).To(BeTrue())
+	return r.put(referring)
+}
+
+func imageOf(content string) v1.Image {
+	GinkgoHelper()
 	image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
 		static.NewLayer([]byte(content), "application/vnd.dsse.envelope.v1+json"))
 	Expect(err).NotTo(HaveOccurred())
+	return image
+}
+
+func (r *evidenceRegistry) put(image v1.Image) string {
+	GinkgoHelper()
 	digest, err := image.Digest()
 	Expect(err).NotTo(HaveOccurred())
 	reference, err := name.NewDigest(r.host() + "/evidence@" + digest.String())
@@ -105,5 +132,47 @@ var _ = Describe("Evidence in a registry", func() {
 		Eventually(a.verdict("new")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 		Expect(history.of(dropsClearance("llm"))).To(BeEmpty())
 		Expect(a.podsOf("llm")(ctx)).To(HaveEach(beRunning()))
+	})
+
+	It("is found by what it refers to, looked up again, and does not count for long when it cannot be", func(ctx SpecContext) {
+		const bundles = "application/vnd.dev.sigstore.bundle.v0.3+json"
+		a := newAttestedWorld(ctx, nil)
+		image := "sha256:" + strings.Repeat("0", 32) + fmt.Sprintf("%032x", time.Now().UnixNano())
+		create(ctx, a.modelDeployment("llm", builder.ASL2), builder.AttestationAbout(a.ns, "of-the-image", evidenceStore.host()+"/evidence@"+image, bundles))
+		found := attestationReady(a.ns, "of-the-image")
+		Eventually(found).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonNoneFound, "nothing of this type"))
+		Expect(a.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeHeld))
+
+		By("finding what comes later, and taking nobody's word but the signer's")
+		other := "sha256:" + strings.Repeat("cd", 32)
+		evidenceStore.refer(image, bundles, a.review(3*time.Hour).Sign(signing.Ed25519()))
+		evidenceStore.refer(image, bundles, a.review(3*time.Hour, other).Sign(a.redTeam))
+		evidenceStore.refer(image, "application/vnd.example", a.review(3*time.Hour).Sign(a.redTeam))
+		Eventually(found).WithContext(ctx).Should(condition(metav1.ConditionTrue, v1alpha1.ReasonVerified, "/red-team"))
+		Expect(a.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeHeld))
+		evidenceStore.refer(image, bundles, a.review(3*time.Hour).Sign(a.redTeam))
+		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+
+		By("holding it by a newer one that failed, which the registry cannot take back")
+		failed := evidenceStore.refer(image, bundles, failedReview(a.review(2*time.Hour)).Sign(a.redTeam))
+		Eventually(a.found("llm")).WithContext(ctx).Should(ContainSubstring("result is Failed"))
+		reference, err := name.NewDigest(failed)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(remote.Delete(reference)).To(Succeed())
+		asked := evidenceStore.asked.Load()
+		Consistently(a.verdict("llm")).WithContext(ctx).WithTimeout(2 * evidenceRefresh).Should(Equal(v1alpha1.OutcomeHeld))
+		Expect(evidenceStore.asked.Load()).To(Equal(asked), "what a digest names is fetched once")
+
+		By("ending with the lease of what was found, and not before")
+		evidenceStore.refer(image, bundles, a.review(time.Hour).Sign(a.redTeam))
+		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+		evidenceStore.broken.Store(true)
+		DeferCleanup(func() { evidenceStore.broken.Store(false) })
+		begin := time.Now()
+		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeHeld))
+		Expect(time.Since(begin)).To(BeNumerically(">", evidenceRefresh), "one that cannot be looked up for once is no reason")
+		Expect(a.found("llm")(ctx)).To(ContainSubstring("result is Failed"), "what failed has no lease")
+		evidenceStore.broken.Store(false)
+		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 	})
 })

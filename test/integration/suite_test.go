@@ -83,7 +83,7 @@ func startManager(ctx context.Context) {
 		Expect(client.IgnoreNotFound(api.Delete(ctx, lease))).To(Succeed())
 	}
 	var err error
-	manager, err = st.StartManager(ctx, "--evidence-registries="+evidenceStore.host())
+	manager, err = st.StartManager(ctx, "--evidence-registries="+evidenceStore.host(), "--evidence-refresh="+evidenceRefresh.String())
 	Expect(err).NotTo(HaveOccurred())
 }
 

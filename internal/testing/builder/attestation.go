@@ -15,3 +15,9 @@ func Attestation(namespace, name, content string) *v1alpha1.Attestation {
 func AttestationIn(namespace, name, reference string) *v1alpha1.Attestation {
 	return &v1alpha1.Attestation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.AttestationSpec{OCI: reference}}
 }
+
+// AttestationAbout makes an Attestation of what refers to a subject in a registry.
+func AttestationAbout(namespace, name, subject, artifactType string) *v1alpha1.Attestation {
+	return &v1alpha1.Attestation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.AttestationSpec{
+		Referrers: &v1alpha1.Referrers{Subject: subject, ArtifactType: artifactType}}}
+}
