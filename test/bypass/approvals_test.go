@@ -97,7 +97,7 @@ func approvalTricks() {
 		}
 	})
 
-	It("30: with its token, and more rights than it has, Interlock can neither approve nor waive nor write what it decides by", func(ctx SpecContext) {
+	It("30: with its token, and more rights than it has, Interlock can neither approve, waive nor attest, nor write what it decides by", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		config, _, err := cluster.ServiceAccount(ctx, stack.Namespace, stack.ServiceAccount)
 		Expect(err).NotTo(HaveOccurred())
@@ -106,7 +106,8 @@ func approvalTricks() {
 		loosened := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"lease":"24h"}}`))
 
 		By("as it is, RBAC refuses it")
-		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted")} {
+		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted"),
+			builder.Attestation(t.namespace, "planted", reviewed(time.Hour).Sign(redTeam))} {
 			Expect(stolen.Create(ctx, o)).To(MatchError(ContainSubstring("cannot create resource")))
 		}
 		Expect(stolen.Patch(ctx, policy.DeepCopy(), loosened)).To(MatchError(ContainSubstring("cannot patch resource")))
@@ -120,11 +121,15 @@ func approvalTricks() {
 			Expect(admin.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: t.namespace + "-stolen"}})).To(Succeed())
 		})
 		stolen.waitMay(ctx, "", "create", v1alpha1.GroupVersion.Group, "approvals")
-		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted")} {
+		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted"),
+			builder.Attestation(t.namespace, "planted", reviewed(time.Hour).Sign(redTeam))} {
 			Expect(stolen.Create(ctx, o)).To(beRefusedBy(admission.AuthorityPolicy, notInterlock))
 		}
 		Expect(stolen.Patch(ctx, policy.DeepCopy(), loosened)).To(beRefusedBy(admission.AuthorityPolicy, notInterlock))
 		Expect(stolen.Delete(ctx, policy.DeepCopy())).To(beRefusedBy(admission.AuthorityPolicy, notInterlock))
+		failed := builder.Attestation(t.namespace, "failed", reviewed(time.Hour).With(map[string]any{"result": "Failed"}).Sign(redTeam))
+		Expect(admin.Create(ctx, failed)).To(Succeed())
+		Expect(stolen.Delete(ctx, failed)).To(beRefusedBy(admission.AuthorityPolicy, notInterlock))
 	})
 
 	It("28: nobody approves what they asked for, whatever roles they hold", func(ctx SpecContext) {

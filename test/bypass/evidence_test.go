@@ -117,6 +117,66 @@ func evidenceTricks() {
 		t.staysHeld(ctx, s.Sign(redTeam, auditor))
 	})
 
+	It("23: a rule that asks for nobody is refused, and a signature is by the key that made it, whatever ids stand beside it", func(ctx SpecContext) {
+		for wrong, rule := range map[string]string{
+			`"threshold":0,"signers":["red-team"]`:            "should be greater than or equal to 1",
+			`"threshold":-1,"signers":["red-team"]`:           "should be greater than or equal to 1",
+			`"threshold":1,"signers":[]`:                      "should have at least 1 items",
+			`"threshold":2,"signers":["red-team"]`:            "must not be greater than the number of signers",
+			`"threshold":2,"signers":["red-team","red-team"]`: "Duplicate value",
+		} {
+			_, err := cluster.As(cluster.Kubeconfig()).RunWithInput(ctx, `{"apiVersion":"interlock.dev/v1alpha1","kind":"Safeguard","metadata":{"name":"nobody"},
+				"spec":{"title":"x","remedy":"x","sources":[{"document":"x"}],"evidence":{"predicateType":"urn:x","issuer":"x",`+wrong+`}}}`, "create", "--dry-run=server", "-f", "-")
+			Expect(err).To(MatchError(ContainSubstring(rule)), wrong)
+		}
+		trusting := func(signers ...v1alpha1.Signer) client.Object {
+			p := builder.ScalingPolicy("nobody").Level(builder.Level(builder.ASL2)).Build()
+			p.Spec.Trust = &v1alpha1.Trust{Signers: signers}
+			return p
+		}
+		red := v1alpha1.Signer{Name: "red-team", Key: redTeam.PEM}
+		Expect(admin.Create(ctx, trusting(), client.DryRunAll)).To(MatchError(ContainSubstring("spec.trust.signers")))
+		Expect(admin.Create(ctx, trusting(red, red), client.DryRunAll)).To(MatchError(ContainSubstring("Duplicate value")))
+		Expect(admin.Create(ctx, trusting(v1alpha1.Signer{Name: "red-team"}), client.DryRunAll)).To(MatchError(ContainSubstring("exactly one of key and keyless")))
+
+		t := newTenant(ctx, attestedName)
+		s := reviewed(time.Hour)
+		theirs, err := evidence.Verify([]byte(s.Sign(redTeam)), trustOf(red))
+		Expect(err).NotTo(HaveOccurred())
+		posing := func(id string, keys ...signing.Key) string {
+			e := signing.Envelope(signing.PayloadType, s.JSON(), keys...)
+			for i := range e.Signatures {
+				e.Signatures[i].KeyID = id
+			}
+			return signing.Text(e)
+		}
+		known := signing.Envelope(signing.PayloadType, s.JSON(), redTeam).Signatures[0].KeyID
+		t.bring(ctx, map[string]string{
+			"by-our-id": posing(theirs.Signatures[0].Key, stranger), "by-its-id": posing(known, stranger), "by-name": posing("red-team", stranger),
+			"one-id-for-two": posing(known, stranger, over), "no-id": posing("", stranger),
+		})
+		t.staysHeld(ctx, posing("nobody knows this id", redTeam))
+	})
+
+	It("24: what is signed and cannot be understood does not count", func(ctx SpecContext) {
+		t := newTenant(ctx, attestedName)
+		s := reviewed(time.Hour)
+		text := string(s.JSON())
+		contents := map[string]string{
+			"no-result": s.With(map[string]any{"result": nil}).Sign(redTeam), "another-result": s.With(map[string]any{"result": "passed"}).Sign(redTeam),
+			"no-kind": s.With(map[string]any{"kind": nil}).Sign(redTeam), "by-nobody": s.With(map[string]any{"reviewers": []string{}}).Sign(redTeam),
+		}
+		for name, payload := range map[string]string{
+			"empty": "", "cut": text[:len(text)-1], "an-array": "[" + text + "]", "no-predicate": strings.Replace(text, `"predicate":`, `"predikate":`, 1),
+			"predicate-of-text": `{"_type":"https://in-toto.io/Statement/v1","predicateType":"` + reviewType + `","predicate":"Passed","subject":[]}`,
+			"another-statement": strings.Replace(text, "Statement/v1", "Statement/v9", 1), "half-a-digest": strings.Replace(text, builder.Digest[7:], builder.Digest[7:39], 1),
+		} {
+			contents[name] = signing.Text(signing.Envelope(signing.PayloadType, []byte(payload), redTeam))
+		}
+		t.bring(ctx, contents)
+		t.staysHeld(ctx, s.Sign(redTeam))
+	})
+
 	It("25: what two readers could read differently does not count, though it is signed", func(ctx SpecContext) {
 		t := newTenant(ctx, attestedName)
 		text := string(reviewed(time.Hour).JSON())
@@ -155,4 +215,11 @@ func evidenceTricks() {
 		t.bringTo(ctx, neighbour.namespace, "review", reviewed(time.Hour).Sign(redTeam))
 		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
 	})
+}
+
+func trustOf(signers ...v1alpha1.Signer) *evidence.Trust {
+	GinkgoHelper()
+	trust, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: signers})
+	Expect(err).NotTo(HaveOccurred())
+	return trust
 }

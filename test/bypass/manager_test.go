@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -24,37 +25,42 @@ import (
 // mutantVariable names the mutant to build the manager as, see mutants_test.go. Unset, it is built as it is.
 const mutantVariable = "INTERLOCK_BYPASS_MUTANT"
 
-// buildManager builds the manager from the tree. A mutant is laid over it by the compiler; the tree stays as it is.
-func buildManager(ctx context.Context, path string) error {
+// buildManager builds the manager from the tree, with a mutant and what else is to be changed laid over it by the compiler;
+// the tree stays as it is.
+func buildManager(ctx context.Context, path string, further ...change) error {
 	root, err := controlplane.ModuleRoot()
 	if err != nil {
 		return err
 	}
-	args := []string{"build", "-C", root, "-o", path}
-	if name := os.Getenv(mutantVariable); name != "" {
-		overlay, err := writeOverlay(root, filepath.Dir(path), name)
-		if err != nil {
-			return err
-		}
-		args = append(args, "-overlay", overlay)
+	changed, err := changedFiles(root, further)
+	if err != nil {
+		return err
 	}
-	out, err := exec.CommandContext(ctx, "go", append(args, ".")...).CombinedOutput()
+	overlay, err := writeOverlay(root, filepath.Dir(path), changed)
+	if err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "go", "build", "-C", root, "-o", path, "-overlay", overlay, ".").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("build the manager: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// writeOverlay writes the files that a mutant changes, and the list of them for the compiler.
-func writeOverlay(root, dir, name string) (string, error) {
-	m, err := mutantNamed(name)
-	if err != nil {
-		return "", err
+// changedFiles gives the files of the tree that the mutant and further edits change.
+func changedFiles(root string, further []change) (map[string]string, error) {
+	var m mutant
+	if name := os.Getenv(mutantVariable); name != "" {
+		var err error
+		if m, err = mutantNamed(name); err != nil {
+			return nil, err
+		}
 	}
-	changed, err := m.apply(root)
-	if err != nil {
-		return "", err
-	}
+	return apply(root, slices.Concat(m.edits, further))
+}
+
+// writeOverlay writes files that are changed, and the list of them for the compiler.
+func writeOverlay(root, dir string, changed map[string]string) (string, error) {
 	replace := map[string]string{}
 	for file, content := range changed {
 		at := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
@@ -71,6 +77,21 @@ func writeOverlay(root, dir, name string) (string, error) {
 	return path, os.WriteFile(path, list, 0o600)
 }
 
+// applyChangedKinds applies the kinds that the mutant changes, which are not compiled in.
+func applyChangedKinds(ctx context.Context) {
+	GinkgoHelper()
+	root, err := controlplane.ModuleRoot()
+	Expect(err).NotTo(HaveOccurred())
+	changed, err := changedFiles(root, nil)
+	Expect(err).NotTo(HaveOccurred())
+	for file, content := range changed {
+		if filepath.Ext(file) == ".yaml" {
+			_, err := cluster.As(cluster.Kubeconfig()).RunWithInput(ctx, content, "replace", "-f", "-")
+			Expect(err).NotTo(HaveOccurred())
+		}
+	}
+}
+
 // startManager starts the manager of the suite anew. It takes away the lease of a killed one first, which it would wait
 // for otherwise.
 func startManager(ctx context.Context, args ...string) {
@@ -78,7 +99,7 @@ func startManager(ctx context.Context, args ...string) {
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: stack.Namespace, Name: "manager.interlock.dev"}}
 	Expect(client.IgnoreNotFound(admin.Delete(ctx, lease))).To(Succeed())
 	var err error
-	manager, err = cluster.StartManager(ctx, args...)
+	manager, err = cluster.StartManager(ctx, append(args, "--evidence-registries="+hostile.host())...)
 	Expect(err).NotTo(HaveOccurred())
 }
 

@@ -47,6 +47,13 @@ const (
 	reading     = "internal/evidence/json.go"
 	statements  = "internal/evidence/statement.go"
 	finding     = "controllers/attestation/source.go"
+	verifying   = "internal/evidence/evidence.go"
+	signatures  = "internal/evidence/signatures.go"
+	predicates  = "internal/evidence/predicate.go"
+	fetching    = "controllers/attestation/fetch.go"
+	attending   = "controllers/attestation/reconciler.go"
+	inspecting  = "internal/safeguard/inspect.go"
+	safeguards  = "config/crd/bases/interlock.dev_safeguards.yaml"
 )
 
 // Changes that several mutants make.
@@ -278,12 +285,27 @@ var mutants = []mutant{
 		[]string{"20: "}},
 	{"any-subject", "evidence: a subject is the model's weights", "any subject counts",
 		[]change{{attesting, `return slices.Contains(a.Statement.Subjects, s)`, `return true || slices.Contains(a.Statement.Subjects, s)`},
-			{finding, `append(SubjectsOf(s.Cluster)(md), inRegistry)`, `append(SubjectsOf(s.Cluster)(md), inRegistry, "sha256:"+strings.Repeat("cd", 32), evidence.EnvironmentSubject("cluster", md.Namespace))`},
+			{finding, `append(SubjectsOf(s.Cluster)(md), unknown)`, `append(SubjectsOf(s.Cluster)(md), unknown, "sha256:"+strings.Repeat("cd", 32), evidence.EnvironmentSubject("cluster", md.Namespace))`},
 			{finding, "\"slices\"\n", "\"slices\"\n\t\"strings\"\n"}},
 		[]string{"21: "}},
 	{"keys-uncounted", "evidence: signers are counted by their keys", "each signature counts",
 		[]change{{attesting, `if !slices.Contains(c.keys, key) {`, `if true {`}},
 		[]string{"22: "}},
+	{"ids-believed", "evidence: a key is what verifies a signature", "the id beside the signature is believed",
+		[]change{{statements, `dsse.Signature{Sig: sig}`, `dsse.Signature{Sig: sig, KeyID: at(signature, "keyid")}`},
+			{signatures, `return nil, fmt.Errorf("%w: none of its signatures is by a key that is trusted", ErrUntrusted)`,
+				`return []dsse.AcceptedKey{{KeyID: p.envelope.Signatures[0].KeyID}}, nil`}},
+		[]string{"23: "}},
+	{"nobody-signs", "`Safeguard`: a threshold of at least one, of signers that are named", "any will do",
+		[]change{{safeguards, "                    maximum: 16\n                    minimum: 1\n", ""}, {safeguards, "                    minItems: 1\n                    type: array\n                    x-kubernetes-list-type: set\n                  threshold:",
+			"                    type: array\n                    x-kubernetes-list-type: set\n                  threshold:"}},
+		[]string{"23: "}},
+	{"predicate-unread", "evidence: a predicate must be what its type says", "it need not be",
+		[]change{{statements, `if s.Failed, err = readPredicate(s); err != nil {`, `if s.Failed, err = readPredicate(s); false {`}},
+		[]string{"24: "}},
+	{"rest-unread", "evidence: nothing comes after the statement", "what comes there is not looked at",
+		[]change{{reading, `if _, err := d.Token(); !errors.Is(err, io.EOF) {`, `if false {`}, {reading, "\t\"io\"\n", ""}},
+		[]string{"25: "}},
 	{"last-key-wins", "evidence: no key comes twice in JSON", "the last one counts",
 		[]change{{reading, `if _, twice := object[key]; twice {`, `if false {`}},
 		[]string{"25: "}},
@@ -308,6 +330,37 @@ var mutants = []mutant{
 	{"evidence-from-everywhere", "evidence: lies in the model's namespace or in that for all", "it is looked for in all namespaces",
 		[]change{{finding, `slices.Compact([]string{md.Namespace, s.Namespace})`, `slices.Compact([]string{md.Namespace, ""})`}},
 		[]string{"32: "}},
+	{"redirects-followed", "evidence: no redirect of a registry is followed", "it is",
+		[]change{{fetching, `if req.URL.Host != t.host {`, `if false {`}, {fetching, `if resp.StatusCode >= 300 && resp.StatusCode < 400 {`, `if false {`}},
+		[]string{"40: "}},
+	{"answers-endless", "evidence: an answer of a registry is read up to a limit", "it is read up to the library's",
+		[]change{{fetching, `maxAnswer = 2 * evidence.MaxSize`, `maxAnswer = 1 << 30`}},
+		[]string{"40: "}},
+	{"slow-starves", "evidence: each namespace has its turns with registries", "whoever comes first has all",
+		[]change{{attending, `turnsEach = 4`, `turnsEach = 1000`}},
+		[]string{"40: "}},
+	{"verifier-unrecovered", "evidence: a verification that breaks down has found out nothing", "it takes the judgement with it",
+		[]change{{verifying, "if cause := recover(); cause != nil {\n\t\t\ts, err", "if cause := any(nil); cause != nil {\n\t\t\ts, err"}},
+		[]string{"42: "}},
+	{"breakdown-unseen", "evidence: what breaks its reader may be about any model", "it is about none",
+		[]change{{finding, `if !ok {`, `if false {`}},
+		[]string{"42: "}},
+	{"judge-unrecovered", "`Attest`: a judgement that breaks down leaves it unknown", "it is not made",
+		[]change{{attesting, `if r := recover(); r != nil {`, `if r := any(nil); r != nil {`}},
+		[]string{"42: "}},
+	{"inspector-unrecovered", "`violations`: a check that breaks down counts as broken", "it is not made",
+		[]change{{inspecting, `if r := recover(); r != nil {`, `if r := any(nil); r != nil {`}},
+		[]string{"42: "}},
+}
+
+// breakdowns make verifiers panic on what asks for it. They are laid over the tree like a mutant, for one spec.
+var breakdowns = []change{
+	{predicates, `if read := predicateOf(s.PredicateType).read; read != nil {`,
+		"if at(s.Predicate, \"summary\") == \"break the verifier\" {\n\t\tpanic(\"on purpose\")\n\t}\n\tif read := predicateOf(s.PredicateType).read; read != nil {"},
+	{attesting, `c, ok := m.candidates[a.Statement.Payload]`,
+		"if a.Statement.Predicate[\"summary\"] == \"break the judge\" {\n\t\tpanic(\"on purpose\")\n\t}\n\tc, ok := m.candidates[a.Statement.Payload]"},
+	{inspecting, `said := c.judge(pod, around)`,
+		"if pod.Annotations[\"break\"] == \"the inspector\" {\n\t\tpanic(\"on purpose\")\n\t}\n\tsaid := c.judge(pod, around)"},
 }
 
 func mutantNamed(name string) (mutant, error) {
@@ -318,10 +371,10 @@ func mutantNamed(name string) (mutant, error) {
 	return mutants[i], nil
 }
 
-// apply gives the files that the mutant changes, changed, by their path in the clone at root.
-func (m mutant) apply(root string) (map[string]string, error) {
+// apply gives the files that the edits change, changed, by their path in the clone at root.
+func apply(root string, edits []change) (map[string]string, error) {
 	changed := map[string]string{}
-	for _, c := range m.edits {
+	for _, c := range edits {
 		content, ok := changed[c.file]
 		if !ok {
 			raw, err := os.ReadFile(filepath.Join(root, c.file))
@@ -331,7 +384,7 @@ func (m mutant) apply(root string) (map[string]string, error) {
 			content = string(raw)
 		}
 		if n := strings.Count(content, c.old); n != 1 {
-			return nil, fmt.Errorf("mutant %s: %s holds %d times, not once: %s", m.name, c.file, n, c.old)
+			return nil, fmt.Errorf("%s holds %d times, not once: %s", c.file, n, c.old)
 		}
 		changed[c.file] = strings.Replace(content, c.old, c.new, 1)
 	}

@@ -31,7 +31,7 @@ func TestMutantsFitTheTree(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			if _, err := m.apply(root); err != nil {
+			if _, err := apply(root, slices.Concat(m.edits, breakdowns)); err != nil {
 				t.Error(err)
 			}
 			for _, red := range m.red {

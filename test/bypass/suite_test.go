@@ -35,6 +35,10 @@ var (
 	mapper  meta.RESTMapper
 	// admin may do everything.
 	admin client.Client
+	// binary is the path of the manager.
+	binary string
+	// hostile is the one registry that the manager may ask.
+	hostile *hostileRegistry
 )
 
 // The one container, and ordered, since the last spec leaves wreckage behind.
@@ -47,6 +51,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("approvals and waivers", approvalTricks)
 	Describe("evidence", evidenceTricks)
 	Describe("faults", faults)
+	Describe("evidence that breaks things", evidenceFaults)
 	Describe("enforcement removed", removal)
 })
 
@@ -67,7 +72,7 @@ func TestBypass(t *testing.T) {
 var _ = BeforeSuite(func(ctx SpecContext) {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	binary := filepath.Join(GinkgoT().TempDir(), "manager")
+	binary = filepath.Join(GinkgoT().TempDir(), "manager")
 	built := make(chan error, 1)
 	go func() { built <- buildManager(ctx, binary) }()
 
@@ -80,6 +85,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	mapper, err = apiutil.NewDynamicRESTMapper(cluster.RESTConfig(), web)
 	Expect(err).NotTo(HaveOccurred())
 	admin = clientOf(cluster.RESTConfig())
+	applyChangedKinds(ctx)
+	hostile = newHostileRegistry()
 
 	for _, o := range append(pack(), evidencePack()...) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
