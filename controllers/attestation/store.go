@@ -201,8 +201,8 @@ func (s *Store) download(a *v1alpha1.Attestation) download {
 	return download{}
 }
 
-// put notes what came of fetching. What was fetched once stays as long as the Attestation does: a digest names one thing
-// for ever, and who forgets that something failed may have a reason to.
+// put notes what came of fetching. What was fetched once stays as long as the Attestation does and this process lives: a
+// digest names one thing for ever, and a registry that forgets what failed may have a reason to.
 func (s *Store) put(a *v1alpha1.Attestation, d download) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
