@@ -151,11 +151,17 @@ func scheme() *runtime.Scheme {
 	return s
 }
 
-// slim leaves of a pod what is looked at: a pod rule judges what is to run, as the API server does when it is created.
+// slim leaves of a pod what is looked at: a pod rule judges what is to run, as the API server does when it is created, and
+// who falls back asks whether a pod is ready.
 func slim(o any) (any, error) {
 	if pod, ok := o.(*corev1.Pod); ok {
-		pod.ManagedFields = nil
-		pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
+		status := corev1.PodStatus{Phase: pod.Status.Phase}
+		for _, c := range pod.Status.Conditions {
+			if c.Type == corev1.PodReady {
+				status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
+			}
+		}
+		pod.ManagedFields, pod.Status = nil, status
 	}
 	return o, nil
 }

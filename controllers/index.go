@@ -11,6 +11,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/approval"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/attestation"
+	"github.com/interlock-dev/interlock/controllers/fallback"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 )
 
@@ -23,6 +24,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, cluster string
 		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, assessment.ByDigest, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.ModelDeployment).Spec.Model.Digest}
 		}),
+		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, fallback.ByFallback, fallback.Indexed),
 		indexer.IndexField(ctx, &v1alpha1.CapabilityAssessment{}, assessment.ByDigest, func(o client.Object) []string {
 			return o.(*v1alpha1.CapabilityAssessment).Spec.Digests
 		}),

@@ -19,6 +19,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/expiry"
+	"github.com/interlock-dev/interlock/controllers/fallback"
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
@@ -76,6 +77,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
 		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Install: install, Clock: clock.RealClock{}, Events: events},
+		&fallback.Reconciler{Client: mgr.GetClient(), Board: board, Traffic: workload.NewTraffic(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper()), Install: install, Clock: clock.RealClock{}, Events: events},
 		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: attestation.Registries{Allowed: places.Registries}, Clock: clock.RealClock{}},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
 		&approval.Reconciler{Client: mgr.GetClient()},

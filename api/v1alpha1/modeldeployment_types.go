@@ -21,6 +21,10 @@ type ModelDeploymentSpec struct {
 	// +optional
 	// +kubebuilder:default=General
 	Audience Audience `json:"audience,omitempty"`
+
+	// fallback is the model that serves while this one is not cleared, and how clients get to it. Default: none.
+	// +optional
+	Fallback *Fallback `json:"fallback,omitempty"`
 }
 
 // Model is the identity of a model.
@@ -418,7 +422,8 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions hold Ready, True when the model is cleared, and Waived, True while a safeguard of it is waived.
+	// conditions hold Ready, True when the model is cleared, Waived, True while a safeguard of it is waived, and FallenBack,
+	// True while its fallback serves.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -550,6 +555,7 @@ type ModelDeploymentStatus struct {
 // +kubebuilder:printcolumn:name="Until",type=string,JSONPath=`.status.validUntil`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.fallback) || self.spec.fallback.modelDeployment != self.metadata.name",message="a model cannot be its own fallback"
 // +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self.metadata.name).hasValue()",message="the name must be a DNS label: lower-case letters, digits and '-', 63 characters at the most, since pods name the model in a label"
 type ModelDeployment struct {
 	metav1.TypeMeta `json:",inline"`

@@ -44,7 +44,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Waiver{}, handler.EnqueueRequestsFromMapFunc(modelWaived), specChanged).
 		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
 		WatchesRawSource(r.Record.Changes()).
-		WatchesRawSource(r.recall()).
+		WatchesRawSource(retry.Recall("stopped workloads", r.Workloads.Recall)).
 		WatchesRawSource(r.Rules.Changes(handler.EnqueueRequestsFromMapFunc(r.allModels))).
 		Complete(r)
 }

@@ -5,14 +5,9 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -104,24 +99,4 @@ func describe(ref workload.Ref, state v1alpha1.WorkloadState, pods int, message 
 	}
 	return v1alpha1.Workload{
 		Group: ref.Group, Kind: ref.Kind, Name: ref.Name, State: state, Pods: int32(pods), Message: boundedTo(maxBlocked, message)}
-}
-
-// recall finds what was stopped before this process began, and wakes the models for which it was, declared or not. Until it
-// has succeeded it is tried again.
-func (r *Reconciler) recall() source.Source {
-	return source.Func(func(ctx context.Context, q queue) error {
-		go func() {
-			_ = wait.PollUntilContextCancel(ctx, 5*time.Second, true, func(ctx context.Context) (bool, error) {
-				models, err := r.Workloads.Recall(ctx)
-				for _, model := range models {
-					q.Add(reconcile.Request{NamespacedName: model})
-				}
-				if err != nil {
-					ctrl.LoggerFrom(ctx).Error(err, "Find what was stopped before")
-				}
-				return err == nil, nil
-			})
-		}()
-		return nil
-	})
 }
