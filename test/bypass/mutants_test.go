@@ -54,6 +54,8 @@ const (
 	attending   = "controllers/attestation/reconciler.go"
 	inspecting  = "internal/safeguard/inspect.go"
 	safeguards  = "config/crd/bases/interlock.dev_safeguards.yaml"
+	falling     = "internal/decision/fallback.go"
+	turning     = "internal/workload/turn.go"
 )
 
 // Changes that several mutants make.
@@ -351,6 +353,14 @@ var mutants = []mutant{
 	{"inspector-unrecovered", "`violations`: a check that breaks down counts as broken", "it is not made",
 		[]change{{inspecting, `if r := recover(); r != nil {`, `if r := any(nil); r != nil {`}},
 		[]string{"42: "}},
+	{"fallback-revoked", "`FallBack`: a fallback is cleared", "it need not be",
+		[]change{{falling, `case !f.cleared():`, `case false:`}}, []string{"32: no fallback leads"}},
+	{"fallback-chained", "`FallBack`: a fallback names none itself", "it may",
+		[]change{{falling, `f.Name == in.Model.Name || f.Declaration.Spec.Fallback != nil`, `f.Name == in.Model.Name`}}, []string{"32: no fallback leads"}},
+	{"fallback-without-consent", "`Turn`: what is turned names the model", "it need not",
+		[]change{{turning, `!marked && !names[f.Model]`, `false && !names[f.Model]`}}, []string{"32: no fallback leads"}},
+	{"fallback-forgotten", "`MayReturn`: not while pods run without clearance", "at any time",
+		[]change{{falling, `model.cleared() || model.Admitted == 0`, `model.cleared() || model.Admitted >= 0`}}, []string{"8: no change of a declaration"}},
 }
 
 // breakdowns make verifiers panic on what asks for it. They are laid over the tree like a mutant, for one spec.

@@ -50,6 +50,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("authority", authorityTricks)
 	Describe("approvals and waivers", approvalTricks)
 	Describe("evidence", evidenceTricks)
+	Describe("fallback", fallbackTricks)
 	Describe("faults", faults)
 	Describe("evidence that breaks things", evidenceFaults)
 	Describe("enforcement removed", removal)

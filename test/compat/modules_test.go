@@ -32,6 +32,8 @@ var (
 		[]string{"manifests/crds/rollout-crd.yaml"}}
 	kserve = module{neighbours.Module{Path: "github.com/kserve/kserve", Version: "v0.16.0", Sum: "h1:kDkcAU5VMiZf4zhdDXH+UdAIgzXhs10GMv0d9r4qvTs="},
 		[]string{"config/crd/full/serving.kserve.io_inferenceservices.yaml", "config/crd/full/llmisvc/serving.kserve.io_llminferenceservices.yaml"}}
+	gatewayAPI = module{neighbours.Module{Path: "sigs.k8s.io/gateway-api", Version: "v1.4.0", Sum: "h1:ZwlNM6zOHq0h3WUX2gfByPs2yAEsy/EenYJB78jpQfQ="},
+		[]string{"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"}}
 	lws = module{Module: neighbours.LeaderWorkerSet} // which brings its kinds along when its controller is installed
 )
 
@@ -112,7 +114,7 @@ subjects:
 func installKinds(ctx context.Context) {
 	GinkgoHelper()
 	args := []string{"apply", "--server-side"}
-	for _, m := range []module{kuberay, knative, rollouts, kserve} {
+	for _, m := range []module{kuberay, knative, rollouts, kserve, gatewayAPI} {
 		dir := m.dir(ctx)
 		for _, file := range m.crds {
 			args = append(args, "-f", filepath.Join(dir, file))
