@@ -152,7 +152,7 @@ func scheme() *runtime.Scheme {
 }
 
 // slim leaves of a pod what is looked at: a pod rule judges what is to run, as the API server does when it is created, and
-// who falls back asks whether a pod is ready.
+// who replaces pods or falls back asks whether they are ready.
 func slim(o any) (any, error) {
 	if pod, ok := o.(*corev1.Pod); ok {
 		status := corev1.PodStatus{Phase: pod.Status.Phase}

@@ -386,6 +386,44 @@ type Shortfall struct {
 	Exposed string `json:"exposed,omitempty"`
 }
 
+// ReplacementState is how the replacement of pods goes.
+// +kubebuilder:validation:Enum=Waiting;Replacing;Blocked
+type ReplacementState string
+
+const (
+	// ReplacementWaiting: it goes on by itself, such as when it is this model's turn.
+	ReplacementWaiting ReplacementState = "Waiting"
+	// ReplacementReplacing: running pods of this model are replaced, one after the other.
+	ReplacementReplacing ReplacementState = "Replacing"
+	// ReplacementBlocked: something has to be done about what the message says.
+	ReplacementBlocked ReplacementState = "Blocked"
+)
+
+// Replacement tells how far pods have come that were created before an adjustment that the model needs.
+type Replacement struct {
+	// state of the replacement.
+	// +required
+	State ReplacementState `json:"state,omitempty"`
+
+	// outdated counts the living pods that were created without an adjustment that the model needs.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Outdated int32 `json:"outdated"`
+
+	// since is when the first of them was found.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// lastEvictionTime is when one was taken out last; absent before the first.
+	// +optional
+	LastEvictionTime *metav1.Time `json:"lastEvictionTime,omitempty"`
+
+	// message says what is done, what it waits for, or what stands in the way.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Message string `json:"message,omitempty"`
+}
+
 // Preview is the verdict of a policy that is not enforced.
 type Preview struct {
 	// label of the namespace that asks for the preview: interlock.dev/warn or interlock.dev/audit.
@@ -534,6 +572,10 @@ type ModelDeploymentStatus struct {
 	// is cleared.
 	// +optional
 	Shortfall *Shortfall `json:"shortfall,omitempty"`
+
+	// replacement is set while pods run or wait that were created before an adjustment which the model needs.
+	// +optional
+	Replacement *Replacement `json:"replacement,omitempty"`
 
 	// previews are the verdicts of policies that the namespace only warns of or audits.
 	// +optional

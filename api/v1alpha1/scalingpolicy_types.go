@@ -75,6 +75,14 @@ type ScalingPolicySpec struct {
 	// +kubebuilder:validation:MaxLength=20
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="lease must be between 10s and 24h"
 	Lease *metav1.Duration `json:"lease,omitempty"`
+
+	// replacementsPerMinute is how many running pods of cleared models are evicted in a minute at the most, over all models
+	// under the policy and one model after the other, because they were created before an adjustment that their model needs.
+	// 0: none, they run on. Default: 6.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=600
+	ReplacementsPerMinute *int32 `json:"replacementsPerMinute,omitempty"`
 }
 
 // Threshold is a capability that asks for more safeguards.

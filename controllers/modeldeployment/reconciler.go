@@ -110,7 +110,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	var foundErr, listErr error
 	g.workloads, foundErr = r.Workloads.Find(ctx, g.pods)
 	again, err := r.act(ctx, now, g, enforced, report)
-	due, replaceErr := r.replaceHeld(ctx, now, g, enforced)
+	due, replaceErr := r.replace(ctx, now, g, enforced, report)
 	again = sooner(again, due)
 	report.status.Workloads, listErr = r.describeWorkloads(ctx, g)
 	behind, reportErr := r.report(ctx, md, report)

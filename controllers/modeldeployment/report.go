@@ -61,7 +61,7 @@ func (r *report) enforce(j verdicts.Judgement) {
 	s.Disputed, s.Thresholds, s.Safeguards = bounded(v.Disputed), v.Thresholds, boundedResults(v)
 	s.DecisionDigest, s.SignOffs, s.Waivers = v.DecisionDigest, v.SignOffs, v.Waivers
 	r.waived(v)
-	s.Adjustments = j.Adjustments[:min(len(j.Adjustments), maxResults)]
+	s.Adjustments = shown(j.Adjustments)
 	ready := metav1.ConditionFalse
 	if v.Cleared() {
 		ready = metav1.ConditionTrue
@@ -72,6 +72,8 @@ func (r *report) enforce(j verdicts.Judgement) {
 
 // maxResults is the most safeguards that the API takes; the counts in safeguardsMet are of all.
 const maxResults = 256
+
+func shown(safeguards []string) []string { return safeguards[:min(len(safeguards), maxResults)] }
 
 func boundedResults(v decision.Verdict) []v1alpha1.SafeguardResult {
 	results := append([]v1alpha1.SafeguardResult(nil), v.Safeguards[:min(len(v.Safeguards), maxResults)]...)
@@ -137,6 +139,23 @@ func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
 	}
 	if s := after.Status.Shortfall; s != nil && s.Step != "" && (before.Status.Shortfall == nil || before.Status.Shortfall.Step != s.Step) {
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall", "%s, as policy %s says", stepWords[s.Step], after.Status.Policy)
+	}
+	r.tellReplacement(before, after)
+}
+
+// tellReplacement tells when running pods begin to be replaced, and when that meets an obstacle.
+func (r *Reconciler) tellReplacement(before, after *v1alpha1.ModelDeployment) {
+	is, was := after.Status.Replacement, v1alpha1.ReplacementState("")
+	if before.Status.Replacement != nil {
+		was = before.Status.Replacement.State
+	}
+	switch {
+	case is == nil || is.State == was:
+	case is.State == v1alpha1.ReplacementReplacing && is.LastEvictionTime == nil:
+		r.Events.Eventf(after, nil, corev1.EventTypeNormal, "ReplacingPods", "Replace",
+			"%d pods were created before an adjustment that the model needs: %s", is.Outdated, is.Message)
+	case is.State == v1alpha1.ReplacementBlocked:
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, "ReplacementBlocked", "Replace", "%s", is.Message)
 	}
 }
 

@@ -362,6 +362,7 @@ func TestDiffOfRules(t *testing.T) {
 		"wording": {
 			after: func(f *decision.Framework) {
 				f.Policy.Spec.Title, f.Policy.Spec.Source.Version = "RSP, second edition", "2"
+				f.Policy.Spec.ReplacementsPerMinute = new(int32(0))
 				f.Policy.Spec.SignOffs = []v1alpha1.SignOff{{Role: "RSO", Purpose: "approves"}}
 				f.Policy.Spec.Changelog = []v1alpha1.ChangelogEntry{{Version: "2", Date: "2026-05-14", Summary: "reworded"}}
 				f.Policy.Spec.Levels[2].Security.Unspecified = "still not written"
@@ -379,6 +380,7 @@ func TestDiffOfRules(t *testing.T) {
 				"Neutral text classifier: messages: it is not so -> no guard | it holds no model",
 				"Neutral text classifier: remedy: mend it -> add the guard | it holds no model",
 				"Neutral text classifier: title: pods -> guard | it holds no model",
+				"Neutral text replacements a minute: 6 -> 0 | it holds no model",
 				"Neutral text sign-off of RSO:  -> approves | it holds no model",
 				"Neutral text source:  -> 2 | it holds no model",
 				"Neutral text title: RSP -> RSP, second edition | it holds no model",

@@ -3,6 +3,7 @@ package decision
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -40,7 +41,7 @@ func (d *difference) compareText(where, before, after string) {
 
 func policyTexts(policy *v1alpha1.ScalingPolicy) texts {
 	spec := &policy.Spec
-	t := texts{"title": spec.Title, "source": cited(&spec.Source)}
+	t := texts{"title": spec.Title, "source": cited(&spec.Source), "replacements a minute": strconv.Itoa(ReplacementsPerMinute(policy))}
 	for _, s := range spec.SignOffs {
 		t["sign-off of "+s.Role] = s.Purpose
 		t["sign-off of "+s.Role+": source"] = cited(s.Source)

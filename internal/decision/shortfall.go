@@ -64,6 +64,17 @@ func OnShortfall(policy *v1alpha1.ScalingPolicy, since, now time.Time, levels ..
 	return m
 }
 
+// DefaultReplacementsPerMinute is how many running pods are replaced in a minute when the policy does not say.
+const DefaultReplacementsPerMinute = 6
+
+// ReplacementsPerMinute gives how many running pods of cleared models the policy lets be replaced in a minute.
+func ReplacementsPerMinute(policy *v1alpha1.ScalingPolicy) int {
+	if policy == nil || policy.Spec.ReplacementsPerMinute == nil {
+		return DefaultReplacementsPerMinute
+	}
+	return int(*policy.Spec.ReplacementsPerMinute)
+}
+
 // Stops says whether the policy stops the workloads of models at some levels, however late.
 func Stops(policy *v1alpha1.ScalingPolicy, levels ...string) bool {
 	return slices.ContainsFunc(steps(policy, levels), func(s v1alpha1.ShortfallStep) bool { return s.Action == v1alpha1.ShortfallStop })

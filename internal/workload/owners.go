@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -148,4 +149,35 @@ func (w *Workloads) ownerOf(ctx context.Context, ref Ref, uid types.UID) (*metav
 	}
 	w.parents.Add(uid, owner, rememberOwner)
 	return owner, nil
+}
+
+// Wanted gives how many pods the controllers of some pods want, by their UID. Where a kind does not tell, or is not known,
+// its controllers are left out.
+func (w *Workloads) Wanted(ctx context.Context, pods []*corev1.Pod) (map[types.UID]int, error) {
+	wanted, seen := map[types.UID]int{}, map[types.UID]bool{}
+	for _, pod := range pods {
+		owner := metav1.GetControllerOf(pod)
+		if owner == nil || seen[owner.UID] {
+			continue
+		}
+		seen[owner.UID] = true
+		gk := schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind()
+		if w.Kinds.Of(gk.Group, gk.Kind) == nil {
+			continue
+		}
+		object := &unstructured.Unstructured{}
+		err := w.get(ctx, Ref{Group: gk.Group, Kind: gk.Kind, Namespace: pod.Namespace, Name: owner.Name}, object)
+		switch {
+		case apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || meta.IsNoMatchError(err):
+		case err != nil:
+			return nil, fmt.Errorf("find how many pods %s %s wants: %w", owner.Kind, owner.Name, err)
+		case object.GetUID() == owner.UID:
+			for _, path := range [][]string{{"spec", "replicas"}, {"status", "desiredNumberScheduled"}} {
+				if n, found, err := unstructured.NestedInt64(object.Object, path...); found && err == nil {
+					wanted[owner.UID] = int(n)
+				}
+			}
+		}
+	}
+	return wanted, nil
 }

@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -54,6 +55,23 @@ func demanding(names ...string) option {
 			p.Levels[0].Deployment.Safeguards = append(p.Levels[0].Deployment.Safeguards, v1alpha1.Obligation{Safeguard: name, Force: v1alpha1.ForceBinding})
 		}
 	}
+}
+
+// replacing sets how many running pods are replaced in a minute.
+func replacing(perMinute int32) option {
+	return func(p *v1alpha1.ScalingPolicySpec) { p.ReplacementsPerMinute = &perMinute }
+}
+
+func (w *world) replacement(model string) func(context.Context) (*v1alpha1.Replacement, error) {
+	return func(ctx context.Context) (*v1alpha1.Replacement, error) {
+		return w.model(ctx, model).Status.Replacement, nil
+	}
+}
+
+// job is one that fails with its first pod.
+func (w *world) job(name string, pod *builder.PodBuilder) *batchv1.Job {
+	return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: name}, Spec: batchv1.JobSpec{
+		BackoffLimit: new(int32(0)), Template: pod.Label("app", name).RestartPolicy(corev1.RestartPolicyNever).Template()}}
 }
 
 // also creates objects that go with the test.
@@ -107,6 +125,64 @@ var _ = Describe("Adjustments", func() {
 		Expect(w.podsOf("llm")(ctx)).To(HaveEach(guarded(names...)))
 		w.awaitHeld(ctx, "strict", 1)
 		Expect(w.podsOf("strict")(ctx)).To(HaveEach(guarded(names...)), "it is released as it is")
+	})
+
+	It("bring running pods into line one by one, and stop where a budget or nobody would bring them back", func(ctx SpecContext) {
+		w := namesOnly(ctx)
+		guard := builder.Safeguard(w.policy+"-guard").PodRule("true", "never").Build()
+		w.also(ctx, guard)
+		w.createPolicy(ctx, demanding(guard.Name), replacing(600))
+		w.enrol(ctx)
+		budget, bare := w.noEviction("nobody-leaves", "app", "llm"), w.pinnedPod("llm").Build()
+		create(ctx, w.modelDeployment("llm", builder.ASL2), w.deployment("llm", 3, w.pinnedPod("llm")), budget, bare)
+		w.awaitCleared(ctx, "llm", 4)
+		before, err := w.podsOf("llm")(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		history := w.watch(ctx)
+
+		By("giving what the pods do not have yet, and asking for it later")
+		update(ctx, guard, func() {
+			guard.Spec.Adjust = &v1alpha1.Adjustment{Pod: &v1alpha1.PodAdjustment{Sidecars: []v1alpha1.Sidecar{{Name: "guard", Image: builder.PinnedImage}}}}
+		})
+		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
+			HaveField("Outdated", BeEquivalentTo(4)), HaveField("Message", ContainSubstring("nobody-leaves")))))
+		Expect(api.Delete(ctx, budget)).To(Succeed())
+		given := HaveField("Annotations", HaveKeyWithValue(v1alpha1.AdjustedAnnotation, guard.Name))
+		Eventually(w.podsBy(map[string]string{"app": "llm"})).WithContext(ctx).Should(SatisfyAll(HaveLen(3), HaveEach(SatisfyAll(given, beRunning()))))
+		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
+			HaveField("Outdated", BeEquivalentTo(1)), HaveField("Message", ContainSubstring("nothing would make pod "+bare.Name)))))
+		Expect(history.leastReady("llm", before)).To(Equal(2), "of three, while they went one by one")
+		Expect(w.events("ModelDeployment", "llm")(ctx)).To(SatisfyAll(HaveKeyWithValue("ReplacingPods", 1), HaveKeyWithValue("ReplacementBlocked", 2)))
+
+		Expect(api.Delete(ctx, bare, client.GracePeriodSeconds(0))).To(Succeed())
+		Eventually(w.replacement("llm")).WithContext(ctx).Should(BeNil())
+		update(ctx, guard, func() { guard.Spec.PodRule.Validations[0].Expression = sidecarRule })
+		Eventually(safeguardReady(guard.Name)).WithContext(ctx).Should(HaveField("Status", metav1.ConditionTrue))
+		Expect(w.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeCleared))
+		Expect(history.of(dropsClearance("llm"))).To(BeEmpty(), "it was cleared all the while")
+	})
+
+	It("come too late for pods that wait already, which are made anew, unless that counts as their failure", func(ctx SpecContext) {
+		w := adjusting(ctx)
+		job := w.job("batch", w.pinnedPod("llm"))
+		create(ctx, w.deployment("early", 2, w.pinnedPod("llm")), job)
+		w.awaitPods(ctx, "llm", 3, beHeld())
+		create(ctx, w.modelDeployment("llm", builder.ASL2))
+		Eventually(w.podsBy(map[string]string{"app": "early"})).WithContext(ctx).Should(SatisfyAll(HaveLen(2),
+			HaveEach(SatisfyAll(guarded(w.policy+"-guard", w.policy+"-user"), beRunning()))))
+		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
+			HaveField("Outdated", BeEquivalentTo(1)), HaveField("Message", ContainSubstring("suspend and resume")))))
+		Expect(w.podsBy(map[string]string{"app": "batch"})(ctx)).To(SatisfyAll(HaveLen(1), HaveEach(beHeld())))
+
+		By("doing what the message says")
+		update(ctx, job, func() { job.Spec.Suspend = new(true) })
+		Eventually(w.podsBy(map[string]string{"app": "batch"})).WithContext(ctx).Should(BeEmpty())
+		update(ctx, job, func() { job.Spec.Suspend = new(false) })
+		Eventually(func(g Gomega) {
+			g.Expect(api.Get(ctx, client.ObjectKeyFromObject(job), job)).To(Succeed())
+			g.Expect(job.Status.Succeeded).To(BeEquivalentTo(1))
+		}).WithContext(ctx).Should(Succeed())
+		Expect(w.podsBy(map[string]string{"app": "batch"})(ctx)).To(HaveEach(guarded(w.policy+"-guard", w.policy+"-user")))
 	})
 
 	It("leave what a pod says itself to the rule, and what another mutator takes away", func(ctx SpecContext) {

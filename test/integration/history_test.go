@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -94,6 +96,14 @@ func dropsClearance(model string) func(entry) bool {
 	return func(e entry) bool { return e.ledger != nil && (e.deleted || !clears(e.ledger, model)) }
 }
 
+// clearsAfter gives the ledgers that clear a model after the first entry that meets a condition.
+func (h *history) clearsAfter(condition func(entry) bool, model string) []entry {
+	first := h.of(condition)
+	return h.of(func(e entry) bool {
+		return len(first) > 0 && e.ledger != nil && e.version > first[0].version && clears(e.ledger, model)
+	})
+}
+
 func revokes(model string) func(entry) bool {
 	return func(e entry) bool {
 		return e.model != nil && e.model.Name == model && e.model.Status.Verdict == v1alpha1.OutcomeRevoked
@@ -110,6 +120,24 @@ func (h *history) saidOf(model string) []metav1.Condition {
 }
 
 func goesAway(e entry) bool { return e.pod != nil && e.pod.DeletionTimestamp != nil }
+
+// leastReady gives how few pods of a workload were ready and here to stay at the moments at which one of them left, of
+// those that were ready when the history began and those that came since.
+func (h *history) leastReady(app string, before []corev1.Pod) int {
+	steady, left, least := map[string]bool{}, map[string]bool{}, math.MaxInt
+	for i := range before {
+		steady[before[i].Name] = before[i].Labels["app"] == app
+	}
+	for _, e := range h.of(func(e entry) bool { return e.pod != nil && e.pod.Labels["app"] == app }) {
+		steady[e.pod.Name] = e.pod.DeletionTimestamp == nil && !e.deleted && slices.ContainsFunc(e.pod.Status.Conditions,
+			func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+		if (e.deleted || e.pod.DeletionTimestamp != nil) && !left[e.pod.Name] {
+			left[e.pod.Name] = true
+			least = min(least, len(slices.DeleteFunc(slices.Collect(maps.Values(steady)), func(is bool) bool { return !is })))
+		}
+	}
+	return least
+}
 
 // deletedAt is when the deletion of a pod was asked for.
 func (e entry) deletedAt() time.Time {
