@@ -50,6 +50,12 @@ type ClearanceLedgerSpec struct {
 	// +kubebuilder:validation:MaxLength=500000
 	Weights string `json:"weights,omitempty"`
 
+	// exemptions of single pods of cleared models from pod rules.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=10000
+	Exemptions []PodExemption `json:"exemptions,omitempty"`
+
 	// notices are what is said to whoever applies a workload; only in the ledger named interlock-notices.
 	// +optional
 	// +listType=atomic
@@ -94,6 +100,28 @@ type ModelAdjustments struct {
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=1000000
 	Models string `json:"models,omitempty"`
+}
+
+// PodExemption excuses pods from one pod rule until one end.
+type PodExemption struct {
+	// validUntil is the first second at which it excuses no new pod, in the form of a clearance's.
+	// +required
+	// +kubebuilder:validation:MinLength=20
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
+	ValidUntil string `json:"validUntil,omitempty"`
+
+	// safeguard is the name of the Safeguard whose pod rule does not apply.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Safeguard string `json:"safeguard,omitempty"`
+
+	// pods are the names of the pods, each behind that of its model and a slash, and between blanks (" alpha/canary ").
+	// +required
+	// +kubebuilder:validation:MinLength=5
+	// +kubebuilder:validation:MaxLength=100000
+	Pods string `json:"pods,omitempty"`
 }
 
 // Notice is what is said of one model under one policy.

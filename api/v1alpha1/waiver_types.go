@@ -23,6 +23,17 @@ type WaiverSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Safeguards []string `json:"safeguards,omitempty"`
 
+	// pods to exempt, each by its name: then these alone may run without the safeguards, which must be pod rules, and the
+	// model's other pods may not. There are no wildcards. By default the whole model may be served without them.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	Pods []string `json:"pods,omitempty"`
+
 	// reason why the model is to be served all the same.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -104,13 +115,14 @@ type WaiverStatus struct {
 	State WaiverState `json:"state,omitempty"`
 }
 
-// Waiver is a time-boxed exception: one model may be served without some named safeguards. It is never edited; deleting it
+// Waiver is a time-boxed exception: one model, or some named pods of it, may run without some named safeguards. It is never edited; deleting it
 // withdraws it.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,categories=interlock
 // +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model`
 // +kubebuilder:printcolumn:name="Safeguards",type=string,JSONPath=`.spec.safeguards`
+// +kubebuilder:printcolumn:name="Pods",type=string,priority=1,JSONPath=`.spec.pods`
 // +kubebuilder:printcolumn:name="Requester",type=string,JSONPath=`.spec.requester.username`
 // +kubebuilder:printcolumn:name="Until",type=string,JSONPath=`.spec.notAfter`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`

@@ -28,6 +28,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // FieldManager owns the ledgers.
@@ -148,6 +149,7 @@ func (r *Reconciler) clearances(ctx context.Context, ns *metav1.PartialObjectMet
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel]}
 	var entries []admission.Entry
 	adjustments, weights := map[string][]string{}, map[string][]string{}
+	exempt := map[string][]decision.Exemption{}
 	for i := range models {
 		name := models[i].Name
 		judgements, decided := r.Board.Get(client.ObjectKeyFromObject(&models[i]))
@@ -157,6 +159,7 @@ func (r *Reconciler) clearances(ctx context.Context, ns *metav1.PartialObjectMet
 			}
 			if entry, ok := admission.Find(have.Clearances, name); ok {
 				entries = append(entries, entry)
+				exempt[name] = admission.FindExemptions(have.Exemptions, name)
 			}
 			adjustments[name] = admission.FindAdjustments(have.Adjustments, name)
 			weights[name] = admission.FindWeights(have.Weights, name)
@@ -168,9 +171,11 @@ func (r *Reconciler) clearances(ctx context.Context, ns *metav1.PartialObjectMet
 		}
 		if j.Verdict.Cleared() {
 			entries = append(entries, j.Entry(name))
+			exempt[name] = j.Verdict.Exemptions
 		}
 		adjustments[name], weights[name] = j.Adjustments, j.Weights
 	}
+	spec.Exemptions = admission.Exempt(exempt)
 	spec.Clearances, spec.Adjustments, spec.Weights = admission.Clearances(entries), admission.Adjustments(adjustments), weightsOf(ctx, weights)
 	return spec
 }

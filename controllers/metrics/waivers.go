@@ -10,7 +10,7 @@ import (
 var (
 	waivedSafeguards = prometheus.NewDesc("interlock_waived_safeguards",
 		"Safeguards of models that are waived and not met, by the ScalingPolicy that is enforced: one that two models are excused from "+
-			"counts twice.", []string{"policy"}, nil)
+			"counts twice, and so does one that two pods of a model are exempted from.", []string{"policy"}, nil)
 	firstWaiverEnd = prometheus.NewDesc("interlock_waiver_first_end_timestamp_seconds",
 		"When the first of the waivers that are in force ends, and a model is held again unless its safeguard is in place, by the "+
 			"ScalingPolicy that is enforced. Absent while none is.", []string{"policy"}, nil)

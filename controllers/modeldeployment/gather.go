@@ -245,7 +245,7 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 	for _, e := range g.enrolment {
 		in := decision.Input{
 			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, AdmittedPods: len(g.admitted()),
-			Specs: g.specs(e.policy), Approvals: g.approvals, Waivers: g.waivers, SharedNamespace: g.shared}
+			Specs: g.specs(e.policy), PodRules: g.podRules, Approvals: g.approvals, Waivers: g.waivers, SharedNamespace: g.shared}
 		if decision.AsksApprovalOf(e.policy, v1alpha1.SubjectPolicy) {
 			in.PolicyDigest, in.PolicyAuthors = decision.Digest(e.policy, g.safeguards), g.authorsOf(e.policy)
 		}
@@ -305,7 +305,9 @@ func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.F
 		}
 	}
 	key := types.NamespacedName{Namespace: g.model.Namespace, Name: g.model.Name}
-	inspection := safeguard.Inspect(key, usable, g.pods, g.around)
+	around := g.around
+	around.Exempt = asked.Exempt
+	inspection := safeguard.Inspect(key, usable, g.pods, around)
 	for _, name := range asked.Required {
 		if why, ok := g.unusable[name]; ok {
 			inspection.Findings[name] = decision.Finding{

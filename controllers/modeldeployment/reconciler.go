@@ -183,7 +183,8 @@ func (r *Reconciler) ledgerAgrees(ctx context.Context, md *v1alpha1.ModelDeploym
 	if !enforced.Verdict.Cleared() {
 		return !found, nil
 	}
-	return found && have.Equal(enforced.Entry(md.Name)) && slices.Equal(admission.FindWeights(ledger.Spec.Weights, md.Name), enforced.Weights), nil
+	return found && have.Equal(enforced.Entry(md.Name)) && slices.Equal(admission.FindWeights(ledger.Spec.Weights, md.Name), enforced.Weights) &&
+		admission.SameExemptions(admission.FindExemptions(ledger.Spec.Exemptions, md.Name), enforced.Verdict.Exemptions), nil
 }
 
 // sooner gives the earlier of two times, of which zero is never.

@@ -83,12 +83,12 @@ func boundedResults(v decision.Verdict) []v1alpha1.SafeguardResult {
 	return results
 }
 
-// waived says whether the model is excused from a safeguard. A model that never was need not be told.
+// waived says whether the model or a pod of it is excused from a safeguard. A model that never was need not be told.
 func (r *report) waived(v decision.Verdict) {
 	c := metav1.Condition{Type: v1alpha1.ConditionWaived, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNothingWaived,
 		Message: "no safeguard is waived", ObservedGeneration: r.status.ObservedGeneration}
-	if v.Waived > 0 {
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonSafeguardsWaived, bounded(v.WaivedText())
+	if waived := v.WaivedText(); waived != "" {
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonSafeguardsWaived, bounded(waived)
 	} else if meta.FindStatusCondition(r.status.Conditions, v1alpha1.ConditionWaived) == nil {
 		return
 	}

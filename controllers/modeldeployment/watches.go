@@ -182,7 +182,7 @@ func (h ledgerHandler) Generic(ctx context.Context, e event.GenericEvent, q queu
 	h.all(ctx, e.Object, q)
 }
 
-// Update wakes the models whose clearance has come, gone or changed.
+// Update wakes the models whose clearance or exemptions have come, gone or changed.
 func (h ledgerHandler) Update(ctx context.Context, e event.UpdateEvent, q queue) {
 	before, ok1 := e.ObjectOld.(*v1alpha1.ClearanceLedger)
 	after, ok2 := e.ObjectNew.(*v1alpha1.ClearanceLedger)
@@ -190,7 +190,7 @@ func (h ledgerHandler) Update(ctx context.Context, e event.UpdateEvent, q queue)
 		h.all(ctx, e.ObjectNew, q)
 		return
 	}
-	for _, model := range admission.Changed(before.Spec.Clearances, after.Spec.Clearances) {
+	for _, model := range admission.Changed(before.Spec, after.Spec) {
 		q.Add(requests(after.Namespace, model)[0])
 	}
 }

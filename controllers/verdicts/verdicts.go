@@ -118,7 +118,7 @@ func (b *Board) Count() map[metrics.Standing]int {
 	return n
 }
 
-// CountWaived counts, by the policy that is enforced, the safeguards from which waivers excuse models.
+// CountWaived counts, by the policy that is enforced, the safeguards from which waivers excuse models or single pods.
 func (b *Board) CountWaived() map[string]metrics.Waived {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,6 +135,12 @@ func (b *Board) CountWaived() map[string]metrics.Waived {
 				if w.FirstEnd.IsZero() || s.ValidUntil.Time.Before(w.FirstEnd) {
 					w.FirstEnd = s.ValidUntil.Time
 				}
+			}
+		}
+		for _, e := range j.Verdict.Exemptions {
+			w.Safeguards++
+			if w.FirstEnd.IsZero() || e.Until.Before(w.FirstEnd) {
+				w.FirstEnd = e.Until
 			}
 		}
 		n[j.Policy] = w

@@ -36,9 +36,16 @@ func clearance(model, condition string) string {
 	return fmt.Sprintf(`params.spec.?clearances.orValue([]).exists(clearance, clearance.models.contains(' ' + %s + ' ')%s)`, model, condition)
 }
 
+// exemptions is CEL for those of the pod that names a model and meet the condition, which sees each as `exemption`. They
+// are looked for once a pod is found to break a rule: one that breaks none pays nothing for them.
+func exemptions(condition string) string {
+	return fmt.Sprintf(`params.spec.?exemptions.orValue([]).filter(exemption, exemption.pods.contains(' ' + variables.named + '/' + object.metadata.name + ' ')%s)`, condition)
+}
+
 const (
 	inLease = ` && object.metadata.creationTimestamp < clearance.validUntil`
 	anyTime = ``
+	inTime  = ` && object.metadata.creationTimestamp < exemption.validUntil`
 )
 
 // asks is CEL for whether the rules of a clearance or notice name a Safeguard.

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // Entry is the clearance of one model.
@@ -139,13 +140,63 @@ func (e Entry) Equal(other Entry) bool {
 	return e.Model == other.Model && e.ValidUntil.Unix() == other.ValidUntil.Unix() && RuleNames(e.Rules) == RuleNames(other.Rules)
 }
 
-// Changed names the models whose clearance differs between two states of a ledger.
-func Changed(before, after []v1alpha1.Clearance) []string {
-	standing := func(clearances []v1alpha1.Clearance) map[string]string {
+// Exempt gives the exemptions of the pods of models, by model, in the shape that the API server reads: one item for all that
+// are from the same Safeguard and have the same end.
+func Exempt(models map[string][]decision.Exemption) []v1alpha1.PodExemption {
+	pods := map[v1alpha1.PodExemption][]string{}
+	for model, all := range models {
+		for _, e := range all {
+			from := v1alpha1.PodExemption{ValidUntil: e.Until.UTC().Truncate(time.Second).Format(time.RFC3339), Safeguard: e.Safeguard}
+			pods[from] = append(pods[from], model+"/"+e.Pod)
+		}
+	}
+	var packed []v1alpha1.PodExemption
+	for from, names := range pods {
+		slices.Sort(names)
+		from.Pods = " " + strings.Join(names, " ") + " "
+		packed = append(packed, from)
+	}
+	slices.SortFunc(packed, func(a, b v1alpha1.PodExemption) int {
+		return cmp.Or(cmp.Compare(a.ValidUntil, b.ValidUntil), cmp.Compare(a.Safeguard, b.Safeguard))
+	})
+	return packed
+}
+
+// FindExemptions gives those of the pods of a model, by Safeguard and pod; those whose end cannot be read are none.
+func FindExemptions(packed []v1alpha1.PodExemption, model string) []decision.Exemption {
+	var all []decision.Exemption
+	for _, p := range packed {
+		until, err := time.Parse(time.RFC3339, p.ValidUntil)
+		if err != nil {
+			continue
+		}
+		for _, name := range strings.Fields(p.Pods) {
+			if of, pod, _ := strings.Cut(name, "/"); of == model {
+				all = append(all, decision.Exemption{Pod: pod, Safeguard: p.Safeguard, Until: until})
+			}
+		}
+	}
+	return all
+}
+
+// SameExemptions says whether two lists of one model come to the same in a ledger.
+func SameExemptions(a, b []decision.Exemption) bool {
+	return slices.Equal(Exempt(map[string][]decision.Exemption{"": a}), Exempt(map[string][]decision.Exemption{"": b}))
+}
+
+// Changed names the models whose clearance or exemptions differ between two states of a ledger.
+func Changed(before, after v1alpha1.ClearanceLedgerSpec) []string {
+	standing := func(spec v1alpha1.ClearanceLedgerSpec) map[string]string {
 		by := map[string]string{}
-		for _, c := range clearances {
+		for _, c := range spec.Clearances {
 			for _, model := range strings.Fields(c.Models) {
 				by[model] = c.ValidUntil + c.Rules
+			}
+		}
+		for _, e := range spec.Exemptions {
+			for _, pod := range strings.Fields(e.Pods) {
+				model, _, _ := strings.Cut(pod, "/")
+				by[model] += e.ValidUntil + e.Safeguard + " " + pod
 			}
 		}
 		return by

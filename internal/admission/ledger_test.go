@@ -15,6 +15,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 func TestClearances(t *testing.T) {
@@ -96,18 +97,58 @@ func TestEqual(t *testing.T) {
 	}
 }
 
+// changed is by clearances alone.
+func changed(before, after []v1alpha1.Clearance) []string {
+	return admission.Changed(v1alpha1.ClearanceLedgerSpec{Clearances: before}, v1alpha1.ClearanceLedgerSpec{Clearances: after})
+}
+
+func TestExempt(t *testing.T) {
+	exempt := func(pod, safeguard, end string) decision.Exemption {
+		return decision.Exemption{Pod: pod, Safeguard: safeguard, Until: at(end), Waiver: "w"}
+	}
+	models := map[string][]decision.Exemption{
+		"opus":  {exempt("canary", "a", "09:00:00"), exempt("canary", "b", "09:00:00"), exempt("x.y", "a", "09:00:00")},
+		"haiku": {exempt("canary", "a", "09:00:00"), exempt("late", "a", "09:30:00")},
+		"none":  nil,
+	}
+	packed := admission.Exempt(models)
+	want := []v1alpha1.PodExemption{
+		{ValidUntil: "2026-05-14T09:00:00Z", Safeguard: "a", Pods: " haiku/canary opus/canary opus/x.y "},
+		{ValidUntil: "2026-05-14T09:00:00Z", Safeguard: "b", Pods: " opus/canary "},
+		{ValidUntil: "2026-05-14T09:30:00Z", Safeguard: "a", Pods: " haiku/late "},
+	}
+	if diff := cmp.Diff(want, packed); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for model, all := range models {
+		if !admission.SameExemptions(admission.FindExemptions(packed, model), all) {
+			t.Errorf("%s: found %v, want %v", model, admission.FindExemptions(packed, model), all)
+		}
+	}
+	if found := admission.FindExemptions(packed, "opu"); len(found) > 0 {
+		t.Errorf("found by a part of the name: %v", found)
+	}
+	if admission.SameExemptions(models["opus"], models["opus"][1:]) {
+		t.Error("one more makes no difference")
+	}
+	spec := v1alpha1.ClearanceLedgerSpec{Exemptions: packed}
+	if got := admission.Changed(spec, v1alpha1.ClearanceLedgerSpec{Exemptions: packed[:2]}); !slices.Equal(got, []string{"haiku"}) {
+		t.Errorf("changed: %v", got)
+	}
+}
+
 func TestChanged(t *testing.T) {
 	before := admission.Clearances([]admission.Entry{cleared("stays", "09:00:00", "a"), cleared("goes", "09:00:00", "a"),
 		cleared("renewed", "09:00:00", "a"), cleared("asked-more", "09:00:00", "a")})
 	after := admission.Clearances([]admission.Entry{cleared("stays", "09:00:00", "a"), cleared("comes", "09:00:00", "a"),
 		cleared("renewed", "09:30:00", "a"), cleared("asked-more", "09:00:00", "a", "b")})
-	if diff := cmp.Diff([]string{"asked-more", "comes", "goes", "renewed"}, admission.Changed(before, after)); diff != "" {
+	if diff := cmp.Diff([]string{"asked-more", "comes", "goes", "renewed"}, changed(before, after)); diff != "" {
 		t.Errorf("changed (-want +got):\n%s", diff)
 	}
-	if got := admission.Changed(before, before); len(got) != 0 {
+	if got := changed(before, before); len(got) != 0 {
 		t.Errorf("changed from itself: %v", got)
 	}
-	if diff := cmp.Diff([]string{"asked-more", "goes", "renewed", "stays"}, admission.Changed(before, nil)); diff != "" {
+	if diff := cmp.Diff([]string{"asked-more", "goes", "renewed", "stays"}, changed(before, nil)); diff != "" {
 		t.Errorf("all gone (-want +got):\n%s", diff)
 	}
 }
@@ -184,7 +225,7 @@ func TestChangedIsWhatDiffers(t *testing.T) {
 			}
 		}
 		slices.Sort(want)
-		got := admission.Changed(admission.Clearances(before), admission.Clearances(after))
+		got := changed(admission.Clearances(before), admission.Clearances(after))
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("changed (-want +got):\n%s", diff)
 		}
@@ -269,8 +310,8 @@ func FuzzLedger(f *testing.F) {
 					t.Errorf("rule %q in %q of model %d", asked, names, j)
 				}
 			}
-			if changed := admission.Changed(nil, clearances); len(changed) != 2 {
-				t.Errorf("changed: %q", changed)
+			if names := changed(nil, clearances); len(names) != 2 {
+				t.Errorf("changed: %q", names)
 			}
 		}
 	})

@@ -30,7 +30,7 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 		ParamKind:        ledgerKind(),
 		MatchConstraints: match(namespaces, resources("", "v1", onCreate, "pods")),
 		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: "!(" + asItShouldBe + ")"}},
-		Variables:        podVariables(),
+		Variables:        podVariables(inTime),
 		Validations:      append(validations, ruleValidations(rules, "false")...),
 	})
 }
@@ -39,7 +39,7 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 // past the gate may change only while its model is cleared and in ways that meet the rules.
 func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Object {
 	const held = "variables.held"
-	variables := append(podVariables(), admissionv1.Variable{Name: "held", Expression: gated})
+	variables := append(podVariables(anyTime), admissionv1.Variable{Name: "held", Expression: gated})
 	validations := []admissionv1.Validation{
 		deny("!("+relabelled+")", frozenMessage, ""),
 		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
@@ -78,11 +78,13 @@ func identity(namespaces *metav1.LabelSelector) Object {
 	})
 }
 
-func podVariables() []admissionv1.Variable {
+// podVariables sees those exemptions that meet a condition.
+func podVariables(exempt string) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "named", Expression: modelOf},
 		{Name: "clearances", Expression: "params.spec.?clearances.orValue([]).filter(clearance, clearance.models.contains(' ' + variables.named + ' '))"},
 		{Name: "declared", Expression: declaredBy("variables.named")},
+		{Name: "exemptions", Expression: exemptions(exempt)},
 	}
 }
 
@@ -92,13 +94,15 @@ func namesModel(excuse string) admissionv1.Validation {
 		"the namespace is enrolled with Interlock: a pod must name the ModelDeployment that it serves in the label %s", v1alpha1.ModelLabel), "")
 }
 
-// ruleValidations refuse what breaks a pod rule that the model is asked for, unless the condition excuses it.
+// ruleValidations refuse what breaks a pod rule that the model is asked for, unless the condition excuses it or the pod is
+// exempted from it.
 func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
 	var validations []admissionv1.Validation
 	for _, r := range rules {
 		for _, v := range r.Validations {
 			validations = append(validations, deny(
-				fmt.Sprintf("%s || !variables.clearances.exists(clearance, %s) || %s", excuse, asks("clearance.rules", r.Safeguard), judged(v, "variables.declared")),
+				fmt.Sprintf("%s || !variables.clearances.exists(clearance, %s) || %s || variables.exemptions.exists(e, e.safeguard == '%s')",
+					excuse, asks("clearance.rules", r.Safeguard), judged(v, "variables.declared"), r.Safeguard),
 				ruleMessage(r, v.Message), ""))
 		}
 	}

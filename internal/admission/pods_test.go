@@ -14,6 +14,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
@@ -44,6 +45,50 @@ func newLedger(entries ...admission.Entry) *v1alpha1.ClearanceLedger {
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClearanceLedger"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: v1alpha1.LedgerName},
 		Spec:       v1alpha1.ClearanceLedgerSpec{Policy: "rsp-v2.2", Clearances: admission.Clearances(entries)},
+	}
+}
+
+// TestExemptedPods is about pods with an image by tag, of which one is exempted from the rule that forbids it.
+func TestExemptedPods(t *testing.T) {
+	ledger := newLedger(cleared("opus", "09:00:00", "image-pinned", "no-host"), cleared("us", "09:00:00", "image-pinned"), cleared("haiku", "09:00:00", "image-pinned", "no-host"))
+	ledger.Spec.Exemptions = admission.Exempt(map[string][]decision.Exemption{
+		"opus":  {{Pod: "canary", Safeguard: "image-pinned", Until: at("08:30:00")}, {Pod: "late", Safeguard: "image-pinned", Until: at("08:10:00")}},
+		"llama": {{Pod: "canary", Safeguard: "image-pinned", Until: at("08:30:00")}}})
+	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(ledger)
+	tooLong := newAPIServer(t, admission.Policies(install, append(long(), rulesOfTests()...)), enforced).put(ledger)
+	tagged, host := "Safeguard image-pinned: an image is named by a tag. name images by digest", "Safeguard no-host: the pod is on the host's network. leave the host alone"
+	for name, tc := range map[string]struct {
+		model, pod string
+		host       bool
+		want       []string // of a new pod
+		changed    []string
+	}{
+		"the one that is":                   {model: "opus", pod: "canary"},
+		"of the one rule alone":             {model: "opus", pod: "canary", host: true, want: []string{host}, changed: []string{host}},
+		"another one":                       {model: "opus", pod: "canary-2", want: []string{tagged}, changed: []string{tagged}},
+		"a part of the name":                {model: "opus", pod: "canar", want: []string{tagged}, changed: []string{tagged}},
+		"of another model":                  {model: "haiku", pod: "canary", want: []string{tagged}, changed: []string{tagged}},
+		"of a model that another ends like": {model: "us", pod: "canary", want: []string{tagged}, changed: []string{tagged}},
+		"one whose exemption is over":       {model: "opus", pod: "late", want: []string{tagged}},
+	} {
+		for how, server := range map[string]*apiServer{"in one expression": server, "in validations": tooLong} {
+			bothServers(t, name+"/"+how, server, func(t *testing.T, s *apiServer) {
+				b := builder.Pod("serving", tc.pod).Model(tc.model).Image(builder.TaggedImage)
+				if tc.host {
+					b = b.HostNetwork()
+				}
+				p := b.Build()
+				before := builder.Pod("serving", tc.pod).Model(tc.model).Image("x@sha256:y").Build()
+				for what, denials := range map[string][][]string{
+					"a new pod":     {s.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: p}).denials, prefixed("interlock-admit: ", tc.want)},
+					"a changed pod": {s.serve(t, request{user: "ann", operation: apiadmission.Update, resource: pods, object: p, old: before}).denials, prefixed("interlock-guard: ", tc.changed)},
+				} {
+					if diff := cmp.Diff(denials[1], denials[0]); diff != "" {
+						t.Errorf("%s (-want +got):\n%s", what, diff)
+					}
+				}
+			})
+		}
 	}
 }
 

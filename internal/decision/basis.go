@@ -49,6 +49,9 @@ func Basis(in Input, v Verdict) []Object {
 			basis = append(basis, in.Findings[s.Name].Evidence...)
 		}
 	}
+	for _, e := range v.Exemptions {
+		waivers[e.Waiver] = true
+	}
 	for i := range in.Waivers {
 		if w := &in.Waivers[i]; waivers[w.Name] && w.Namespace == in.Model.Namespace {
 			basis = append(basis, Object{string(v1alpha1.SubjectWaiver), w.Namespace, w.Name, DigestOfWaiver(w)})

@@ -42,6 +42,8 @@ type Input struct {
 	AdmittedPods int
 	// Specs holds the SpecDigest of Safeguards by their name.
 	Specs map[string]string
+	// PodRules names the Safeguards by which each pod is judged by itself: from no other can single pods be exempted.
+	PodRules map[string]bool
 	// Approvals and Waivers in the model's namespace; those of other subjects and models are ignored.
 	Approvals []v1alpha1.Approval
 	Waivers   []v1alpha1.Waiver
@@ -92,6 +94,8 @@ type Verdict struct {
 	SignOffs []v1alpha1.SignOffResult
 	// Waivers of the model, by name.
 	Waivers []v1alpha1.WaiverResult
+	// Exemptions of single pods, by pod and Safeguard.
+	Exemptions []Exemption
 	// ValidUntil is the end of the clearance; zero unless cleared.
 	ValidUntil time.Time
 	// Revisit is when time alone may change the verdict; zero, it cannot.
@@ -121,6 +125,9 @@ func (v Verdict) SafeguardsMet() string {
 	if v.Waived > 0 {
 		return fmt.Sprintf("%d/%d, %d waived", v.Met, v.Required, v.Waived)
 	}
+	if len(v.Exemptions) > 0 {
+		return fmt.Sprintf("%d/%d, pods exempted", v.Met, v.Required)
+	}
 	return fmt.Sprintf("%d/%d", v.Met, v.Required)
 }
 
@@ -146,6 +153,7 @@ func decide(in Input) Verdict {
 		Reported: OneLine(strings.Join(req.reported, "; "), maxMessage)}
 	waivers, waiverSignOffs := in.waivers(req)
 	v.judge(in, req, waivers)
+	v.exempt(waivers)
 	v.wait(in.Now, waivers)
 	notAssessed := v.weigh(req.thresholds)
 	notApproved := v.signOff(in, req, waiverSignOffs)
@@ -218,6 +226,8 @@ type Asked struct {
 	Reported []string
 	// Waived are those from which waivers excuse the model now, whether they are in place or not.
 	Waived []string
+	// Exempt are those from which waivers excuse single pods now, by the name of the pod.
+	Exempt map[string][]string
 }
 
 // AskedOf tells what is asked of a model. Findings are not looked at.
@@ -237,8 +247,15 @@ func AskedOf(in Input) Asked {
 		switch {
 		case !holds(o.force):
 			asked.Reported = append(asked.Reported, o.safeguard)
-		case excuse(waivers, o.safeguard) != nil:
+		case excuse(waivers, o.safeguard, wholeModel) != nil:
 			asked.Waived = append(asked.Waived, o.safeguard)
+		default:
+			for _, e := range exemptions(waivers, o.safeguard) {
+				if asked.Exempt == nil {
+					asked.Exempt = map[string][]string{}
+				}
+				asked.Exempt[e.Pod] = append(asked.Exempt[e.Pod], e.Safeguard)
+			}
 		}
 	}
 	return asked
@@ -304,7 +321,7 @@ func (v *Verdict) judge(in Input, req requirement, waivers []waiver) {
 		r := &v.Safeguards[i]
 		*r = result(f, o, in.Now)
 		if holds(r.Force) {
-			v.waive(r, excuse(waivers, o.safeguard))
+			v.waive(r, excuse(waivers, o.safeguard, wholeModel))
 		}
 		if f.State == v1alpha1.SafeguardSatisfied && r.ValidUntil != nil && in.Now.Before(r.ValidUntil.Time) {
 			v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
@@ -338,6 +355,9 @@ func (v *Verdict) waive(r *v1alpha1.SafeguardResult, w *waiver) {
 func (v *Verdict) clear(in Input, thresholds []threshold) {
 	v.Outcome, v.Reason = v1alpha1.OutcomeCleared, v1alpha1.ReasonCleared
 	v.Message = fmt.Sprintf("all %d safeguards are in place", v.Required)
+	if len(v.Exemptions) > 0 {
+		v.Message = OneLine(fmt.Sprintf("all %d safeguards are in place, but for single pods: %s", v.Required, v.WaivedText()), maxMessage)
+	}
 	if v.Waived > 0 {
 		v.Message = OneLine(fmt.Sprintf("%d of %d safeguards are in place, %d waived: %s", v.Met, v.Required, v.Waived, v.WaivedText()), maxMessage)
 	}
@@ -445,13 +465,16 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// WaivedText names the Safeguards from which the model is excused, and until when; empty, there are none.
+// WaivedText names the Safeguards from which the model or a pod is excused, and until when; empty, there are none.
 func (v Verdict) WaivedText() string {
 	var parts []string
 	for _, r := range v.Safeguards {
 		if r.State == v1alpha1.SafeguardWaived {
 			parts = append(parts, fmt.Sprintf("%s until %s by %s", r.Name, r.ValidUntil.UTC().Format(time.RFC3339), r.Waiver))
 		}
+	}
+	for _, e := range v.Exemptions {
+		parts = append(parts, e.Safeguard+" "+e.text())
 	}
 	return OneLine(strings.Join(parts, ", "), maxMessage)
 }

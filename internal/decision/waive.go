@@ -51,7 +51,7 @@ func (in Input) waivers(req requirement) (all []waiver, signOffs []v1alpha1.Sign
 	}
 	for i := range all {
 		w := &all[i]
-		if w.state == v1alpha1.WaiverInForce && !slices.ContainsFunc(w.Spec.Safeguards, func(s string) bool { return w.excuses(s, all) }) {
+		if w.state == v1alpha1.WaiverInForce && !w.excusesAnything(all) {
 			w.message = "waives nothing more: another one of the same safeguards, with which it overlaps, has ended; withdraw that one before it ends to let this one count, or request anew"
 		}
 	}
@@ -74,6 +74,11 @@ func (w *waiver) refusal(in Input, req requirement, longest time.Duration, asked
 			return fmt.Sprintf("policy %s lets no one be excused from safeguard %s; request one without it", in.PolicyName, o.safeguard)
 		}
 	}
+	for _, s := range w.Spec.Safeguards {
+		if len(w.Spec.Pods) > 0 && !in.PodRules[s] {
+			return fmt.Sprintf("safeguard %s is no pod rule, so no single pod can be exempted from it; request one for the whole model, without pods", s)
+		}
+	}
 	return ""
 }
 
@@ -94,6 +99,9 @@ func (w *waiver) stand(now time.Time, results []v1alpha1.SignOffResult) {
 	default:
 		w.state = v1alpha1.WaiverInForce
 		w.message = fmt.Sprintf("until %s: %s", w.ends.Format(time.RFC3339), strings.Join(w.Spec.Safeguards, ", "))
+		if len(w.Spec.Pods) > 0 {
+			w.message += " for pods " + strings.Join(w.Spec.Pods, ", ") + " alone"
+		}
 	}
 }
 
@@ -112,13 +120,16 @@ func longestWaiver(policy *v1alpha1.ScalingPolicy, top int) time.Duration {
 	return longest
 }
 
-// excuse gives the waiver that excuses the model from a safeguard now, nil when none does: of all that do the one that ends
-// the soonest, and no longer than any other lasts that is in force together with it.
-func excuse(all []waiver, safeguard string) *waiver {
+// wholeModel stands for all pods of a model, where one could be named.
+const wholeModel = ""
+
+// excuse gives the waiver that excuses the whole model or one pod from a safeguard now, nil when none does: of all that do
+// the one that ends the soonest, and no longer than any other lasts that is in force together with it.
+func excuse(all []waiver, safeguard, pod string) *waiver {
 	var strictest *waiver
 	for i := range all {
 		w := &all[i]
-		if w.state == v1alpha1.WaiverInForce && w.excuses(safeguard, all) && (strictest == nil || w.ends.Before(strictest.ends)) {
+		if w.state == v1alpha1.WaiverInForce && w.excuses(safeguard, pod, all) && (strictest == nil || w.ends.Before(strictest.ends)) {
 			strictest = w
 		}
 	}
@@ -127,17 +138,33 @@ func excuse(all []waiver, safeguard string) *waiver {
 	}
 	excused := *strictest
 	for i := range all {
-		if w := &all[i]; w.state == v1alpha1.WaiverInForce && slices.Contains(w.Spec.Safeguards, safeguard) && w.ends.Before(excused.ends) {
+		if w := &all[i]; w.state == v1alpha1.WaiverInForce && w.covers(safeguard, pod) && w.ends.Before(excused.ends) {
 			excused.ends = w.ends
 		}
 	}
 	return &excused
 }
 
-// excuses says whether a waiver that has not ended is about a safeguard, and does not outlast another one of the same
+// covers says whether a waiver is about a safeguard of the whole model or of one pod. One for the model covers its pods.
+func (w *waiver) covers(safeguard, pod string) bool {
+	return slices.Contains(w.Spec.Safeguards, safeguard) && (len(w.Spec.Pods) == 0 || pod != wholeModel && slices.Contains(w.Spec.Pods, pod))
+}
+
+// excusesAnything says whether a waiver excuses the model, or a pod that it names, from any safeguard that it names.
+func (w *waiver) excusesAnything(all []waiver) bool {
+	pods := w.Spec.Pods
+	if len(pods) == 0 {
+		pods = []string{wholeModel}
+	}
+	return slices.ContainsFunc(w.Spec.Safeguards, func(s string) bool {
+		return slices.ContainsFunc(pods, func(pod string) bool { return w.excuses(s, pod, all) })
+	})
+}
+
+// excuses says whether a waiver that has not ended covers a safeguard, and does not outlast another one of the same
 // safeguard that was in force together with it and has ended: waivers never add up.
-func (w *waiver) excuses(safeguard string, all []waiver) bool {
-	return slices.Contains(w.Spec.Safeguards, safeguard) && !slices.ContainsFunc(all, func(other waiver) bool {
-		return other.state == v1alpha1.WaiverExpired && other.approved && w.begins.Before(other.ends) && slices.Contains(other.Spec.Safeguards, safeguard)
+func (w *waiver) excuses(safeguard, pod string, all []waiver) bool {
+	return w.covers(safeguard, pod) && !slices.ContainsFunc(all, func(other waiver) bool {
+		return other.state == v1alpha1.WaiverExpired && other.approved && w.begins.Before(other.ends) && other.covers(safeguard, pod)
 	})
 }

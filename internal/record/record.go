@@ -129,6 +129,9 @@ func (d Decision) statement(by Verifier) Statement {
 		}
 		p.Safeguards = append(p.Safeguards, s)
 	}
+	for _, e := range v.Exemptions {
+		p.Exemptions = append(p.Exemptions, Exemption{Pod: e.Pod, Safeguard: e.Safeguard, Waiver: e.Waiver})
+	}
 	return Statement{
 		Type: StatementType, PredicateType: PredicateType, Predicate: p,
 		Subject: []Subject{{Name: d.Model.String(), Digest: digestSet(d.Weights)}},

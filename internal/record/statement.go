@@ -40,6 +40,8 @@ type Predicate struct {
 	SecurityLevel   string      `json:"securityLevel,omitempty"`
 	Thresholds      []Threshold `json:"thresholds,omitempty"`
 	Safeguards      []Safeguard `json:"safeguards,omitempty"`
+	// Exemptions of single pods of the model from safeguards.
+	Exemptions []Exemption `json:"exemptions,omitempty"`
 	// ValidUntil is the end of the first lease. Leases are renewed without a record while the content stays as it is.
 	ValidUntil *time.Time `json:"validUntil,omitempty"`
 
@@ -100,6 +102,13 @@ type Safeguard struct {
 	Strength   v1alpha1.Strength       `json:"strength,omitempty"`
 	Message    string                  `json:"message,omitempty"`
 	ValidUntil *time.Time              `json:"validUntil,omitempty"`
+}
+
+// Exemption is one pod that a waiver excuses from a safeguard.
+type Exemption struct {
+	Pod       string `json:"pod"`
+	Safeguard string `json:"safeguard"`
+	Waiver    string `json:"waiver"`
 }
 
 // content gives the digest of what is the same as long as nothing is decided anew.

@@ -31,6 +31,8 @@ type Surroundings struct {
 	NetworkPolicies []networkingv1.NetworkPolicy
 	// Weights are the sources that the model declares of its weights.
 	Weights []string
+	// Exempt are the Safeguards by which a pod is not judged, by its name.
+	Exempt map[string][]string
 }
 
 // Compiled is a Safeguard whose verification method is ready for use.

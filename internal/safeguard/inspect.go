@@ -63,7 +63,7 @@ func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.
 	for _, pod := range pods {
 		for _, sg := range safeguards {
 			wrong := sg.violations(pod, around)
-			if wrong == "" {
+			if wrong == "" || slices.Contains(around.Exempt[pod.Name], sg.Name) {
 				continue
 			}
 			if in.Violations[pod.UID] == nil {

@@ -466,3 +466,16 @@ func BenchmarkInspect(b *testing.B) {
 		b.Fatal(findings)
 	}
 }
+
+// An exemption is of one pod from one Safeguard.
+func TestInspectLeavesOutWhatAPodIsExemptedFrom(t *testing.T) {
+	pods := []*corev1.Pod{aPod("canary", "a", "b"), aPod("other", "a")}
+	in := Inspect(opus, []*Compiled{judging("a"), judging("b")}, pods, Surroundings{Exempt: map[string][]string{"canary": {"a"}}})
+	if a, b := in.Findings["a"], in.Findings["b"]; !strings.HasPrefix(a.Message, "1 of 2 pods, such as other") || !strings.HasPrefix(b.Message, "1 of 2 pods, such as canary") {
+		t.Errorf("a: %s; b: %s", a.Message, b.Message)
+	}
+	in = Inspect(opus, []*Compiled{judging("a"), judging("b")}, pods[:1], Surroundings{Exempt: map[string][]string{"canary": {"a", "b"}}})
+	if !in.Fit(pods[0]) || in.Findings["a"].State != v1alpha1.SafeguardSatisfied {
+		t.Errorf("not fit: %v", in.Findings)
+	}
+}

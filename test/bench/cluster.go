@@ -106,7 +106,7 @@ func (cl *cluster) untilCleared(ctx context.Context, namespace string, models in
 	return cl.until(ctx, fmt.Sprintf("the ledger of %s to clear %d models", namespace, models), func(ctx context.Context) (bool, error) {
 		ledger := &v1alpha1.ClearanceLedger{}
 		err := cl.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.LedgerName}, ledger)
-		return err == nil && len(admission.Changed(nil, ledger.Spec.Clearances)) == models, client.IgnoreNotFound(err)
+		return err == nil && len(admission.Changed(v1alpha1.ClearanceLedgerSpec{}, ledger.Spec)) == models, client.IgnoreNotFound(err)
 	})
 }
 

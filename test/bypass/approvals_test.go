@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -215,6 +216,44 @@ func approvalTricks() {
 			t.stays(ctx, w, v1alpha1.WaiverRefused)
 		}
 		t.waiting(ctx, t.pod("held").Model(llama))
+	})
+
+	It("31: an exemption is of the pods that it names, in one namespace, and ends to the second with Interlock dead", func(ctx SpecContext) {
+		t, other := newTenant(ctx, exemptingName), newTenant(ctx, exemptingName)
+		end := time.Now().Add(20 * time.Second).Truncate(time.Second)
+		w := builder.Waiver(t.namespace, "w").Model(small).Safeguards(imagePinned).Pods("canary").NotAfter(end).Build()
+		wildcard := builder.Waiver(t.namespace, "wildcard").Model(small).Safeguards(imagePinned).Pods("*").NotAfter(end).Build()
+		Expect(t.owner.Create(ctx, wildcard)).To(MatchError(ContainSubstring("spec.pods")))
+		noRule := builder.Waiver(t.namespace, "no-rule").Model(llama).Safeguards(egressLimited).Pods("canary").NotAfter(end).Build()
+		Expect(t.owner.Create(ctx, noRule)).To(Succeed())
+		t.waitWaiver(ctx, noRule, v1alpha1.WaiverRefused)
+		unpinned := func(t *tenant, name string) *builder.PodBuilder {
+			return t.pod(name).Model(small).Image(builder.TaggedImage)
+		}
+		refused := beRefusedBy(admission.AdmitPolicy, "an image is not pinned by digest")
+		Expect(t.owner.Create(ctx, w)).To(Succeed())
+		t.waitWaiver(ctx, w, v1alpha1.WaiverPending)
+		Expect(t.editor.Create(ctx, unpinned(t, "canary").Build())).To(refused)
+		Expect(officer.Create(ctx, t.approvalOf(w, "rso"))).To(Succeed())
+		Expect(chief.Create(ctx, t.approvalOf(w, "ceo"))).To(Succeed())
+		Eventually(ctx, func() error { return t.editor.Create(ctx, unpinned(t, "canary").Build(), client.DryRunAll) }).Should(Succeed())
+		canary := t.running(ctx, unpinned(t, "canary"))
+
+		By("letting in no other pod")
+		Expect(t.editor.Create(ctx, unpinned(t, "canary-2").Build())).To(refused)
+		Expect(t.editor.Create(ctx, unpinned(t, "").With(func(p *corev1.Pod) { p.GenerateName = "canary" }).Build())).To(refused)
+		Expect(other.editor.Create(ctx, unpinned(other, "canary").Build())).To(refused)
+		fixed := t.running(ctx, t.pod("fixed").Model(small))
+		expectRefused(ctx, t.editor, fixed, imageEdits(builder.TaggedImage), admission.GuardPolicy, "an image is not pinned by digest")
+		expectRefused(ctx, t.editor, canary, labelEdits[*corev1.Pod]("", v1alpha1.ModelLabel, llama), admission.GuardPolicy, "cannot change once the pod exists")
+
+		By("letting it in no longer once the exemption has ended")
+		withoutManager()
+		Expect(t.editor.Delete(ctx, canary, client.GracePeriodSeconds(0))).To(Succeed())
+		Eventually(ctx, func() error { return t.editor.Create(ctx, unpinned(t, "canary").Build(), client.DryRunAll) }).
+			WithTimeout(25 * time.Second).Should(refused)
+		Expect(time.Now()).To(BeTemporally(">=", end))
+		Expect(t.editor.Create(ctx, t.pod("canary").Model(small).Build())).To(Succeed())
 	})
 
 	It("32: an approval or waiver of one namespace says nothing of another", func(ctx SpecContext) {

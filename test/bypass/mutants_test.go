@@ -177,9 +177,9 @@ var mutants = []mutant{
 		[]string{"29: taking back", "2: pods that ran before"}},
 
 	{"never-revoked", "ledger controller: writes what the verdict is now", "what is cleared once stays so",
-		[]change{{ledgers, `			entries = append(entries, j.Entry(name))
+		[]change{{ledgers, `			exempt[name] = j.Verdict.Exemptions
 		}
-`, `			entries = append(entries, j.Entry(name))
+`, `			exempt[name] = j.Verdict.Exemptions
 		} else if entry, ok := admission.Find(have.Clearances, name); ok {
 			entries = append(entries, entry)
 		}
@@ -282,6 +282,12 @@ var mutants = []mutant{
 	{"waivers-unlimited", "`refusal`: the policy says for how long, and of what", "it does not",
 		[]change{{waiving, `if d := w.ends.Sub(w.begins); d > longest {`, `if d := w.ends.Sub(w.begins); false {`}, {waiving, `o.unwaivable && slices.Contains`, `false && slices.Contains`}},
 		[]string{"31: a waiver that is too long"}},
+	{"exempts-all", "`exemptions`: of the pod by its model and name", "of all pods",
+		[]change{{expressions, `exemption.pods.contains(' ' + variables.named + '/' + object.metadata.name + ' ')%s`, `true%s`}},
+		[]string{"31: an exemption is"}},
+	{"exemption-outlasts", "`interlock-admit`: the creation time is before the end of the exemption", "it does not look",
+		[]change{{expressions, "inTime  = ` && object.metadata.creationTimestamp < exemption.validUntil`", "inTime  = ``"}},
+		[]string{"31: an exemption is"}},
 	{"any-type", "evidence: the predicate type is the one that is asked for", "any counts",
 		[]change{{attesting, `a.Statement == nil || a.Statement.PredicateType != r.spec.PredicateType`, `a.Statement == nil`}},
 		[]string{"20: "}},

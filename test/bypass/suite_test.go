@@ -117,6 +117,8 @@ const (
 	laxName = "bypass-lax"
 	// waivingName lets the officer and the chief together waive what it asks for at ASL-3, for an hour.
 	waivingName = "bypass-waiving"
+	// exemptingName lets them waive all that it asks for.
+	exemptingName = "bypass-exempting"
 
 	imagePinned   = "image-pinned"
 	egressLimited = "egress-limited"
@@ -127,7 +129,6 @@ func pack() []client.Object {
 	evicting := builder.Level(builder.ASL2).Deployment(imagePinned).EvictAfter(0)
 	asl3 := func() *builder.LevelBuilder { return builder.Level(builder.ASL3).Security(egressLimited) }
 	waiving := builder.ScalingPolicy(waivingName).Level(asl2).Level(asl3()).Build()
-	waiving.Spec.Levels[0].Deployment.Safeguards[0].Unwaivable = new(true)
 	for i := range waiving.Spec.Levels {
 		waiving.Spec.Levels[i].LongestWaiver = &metav1.Duration{Duration: time.Hour}
 	}
@@ -135,8 +136,11 @@ func pack() []client.Object {
 		waiving.Spec.SignOffs = append(waiving.Spec.SignOffs, v1alpha1.SignOff{
 			Role: role, Purpose: "approves waivers", ApproverRole: role, Approves: []v1alpha1.ApprovalRule{{Kind: v1alpha1.SubjectWaiver}}})
 	}
+	exempting := waiving.DeepCopy()
+	exempting.Name = exemptingName
+	waiving.Spec.Levels[0].Deployment.Safeguards[0].Unwaivable = new(true)
 	return []client.Object{
-		waiving,
+		waiving, exempting,
 		builder.Safeguard(imagePinned).PodRule(builder.ImagesPinned, "an image is not pinned by digest").Build(),
 		builder.Safeguard(egressLimited).Egress().Build(),
 		builder.ScalingPolicy(policyName).Level(asl2).Level(asl3()).Build(),

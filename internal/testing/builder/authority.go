@@ -68,6 +68,12 @@ func (b *WaiverBuilder) Safeguards(safeguards ...string) *WaiverBuilder {
 	return b
 }
 
+// Pods names those that alone are excused.
+func (b *WaiverBuilder) Pods(pods ...string) *WaiverBuilder {
+	b.waiver.Spec.Pods = pods
+	return b
+}
+
 // NotAfter sets the end.
 func (b *WaiverBuilder) NotAfter(end time.Time) *WaiverBuilder {
 	b.waiver.Spec.NotAfter = metav1.NewTime(end)
