@@ -88,6 +88,13 @@ func (g *gitOps) heal() {
 	}()
 }
 
+// awaitRound waits until the round that is under way has ended: the tool then knows what was committed before.
+func (g *gitOps) awaitRound(ctx context.Context) {
+	GinkgoHelper()
+	before, _ := g.rounds()
+	Eventually(func() int { n, _ := g.rounds(); return n }).WithContext(ctx).Should(BeNumerically(">", before), g.name)
+}
+
 // rounds says how often the tool has run, and how it went the last time.
 func (g *gitOps) rounds() (int, error) {
 	g.mu.Lock()
@@ -214,6 +221,11 @@ var _ = Describe("GitOps tools that heal every few seconds", func() {
 		By("losing the safeguard")
 		for _, n := range slices.Concat(stopped, isolated) {
 			n.commit(inGit)
+		}
+		for _, tool := range tools {
+			tool.awaitRound(ctx)
+		}
+		for _, n := range slices.Concat(stopped, isolated) {
 			Expect(api.Delete(ctx, builder.NetworkPolicy(n.name, "deny-egress").Build())).To(Succeed()) // as the tool prunes it
 		}
 		for _, n := range held {
