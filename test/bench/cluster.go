@@ -14,6 +14,7 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -53,7 +54,9 @@ func (cl *cluster) prepare(ctx context.Context) error {
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	var err error
-	if cl.client, err = client.NewWithWatch(cl.RESTConfig(), client.Options{Scheme: scheme}); err != nil {
+	config := cl.RESTConfig()
+	config.WarningHandler = rest.NoWarnings{} // that what is created is held is what is measured
+	if cl.client, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
 	if cl.manager, err = cl.StartManager(ctx); err != nil {

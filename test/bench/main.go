@@ -40,6 +40,8 @@ type config struct {
 	releaseModels, perNS   int
 	podsPerModel           int
 	models, assessments    int
+	fleetNamespaces        int
+	foreignPods            int
 	clients, podBytes      int
 	webhooks, withOperator bool
 }
@@ -47,10 +49,10 @@ type config struct {
 func main() {
 	c := config{
 		latencyTries: 200, idle: 3 * time.Minute, rounds: 60, podsPerSlice: 100, ledgers: []int{1, 100, 1000},
-		releaseModels: 100, perNS: 10, podsPerModel: 10, models: 10_000, assessments: 10_000, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
+		releaseModels: 100, perNS: 10, podsPerModel: 10, models: 10_000, assessments: 10_000, fleetNamespaces: 10, foreignPods: 20_000, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
 	}
 	quick := flag.Bool("quick", false, "Measure less often: figures within a few minutes, with more noise.")
-	only := flag.String("only", "", "Run only these parts, of decide,latency,release,assessments,policychange,throughput.")
+	only := flag.String("only", "", "Run only these parts, of decide,latency,release,assessments,policychange,fleet,foreign,throughput.")
 	arms := flag.String("lines", "", "Measure the throughput only of lines whose name contains one of these texts, between semicolons.")
 	flag.IntVar(&c.rounds, "rounds", c.rounds, "Rounds of the throughput.")
 	flag.IntVar(&c.podsPerSlice, "pods", c.podsPerSlice, "Pods of each line in a round of the throughput.")
@@ -58,6 +60,7 @@ func main() {
 	flag.Parse()
 	if *quick {
 		c.latencyTries, c.idle, c.rounds, c.podsPerSlice, c.models, c.assessments = 30, 20*time.Second, 10, 100, 1000, 1000
+		c.fleetNamespaces, c.foreignPods = 2, 5000
 	}
 	c.only, c.arms = split(*only, ','), split(*arms, ';')
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
@@ -98,6 +101,8 @@ func run(ctx context.Context, c config) error {
 		{"release", measureRelease},
 		{"assessments", measureAssessments},
 		{"policychange", measurePolicyChange},
+		{"fleet", measureFleet},
+		{"foreign", measureForeign},
 		{"throughput", measureThroughput},
 	} {
 		if !c.runs(part.name) {

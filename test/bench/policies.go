@@ -42,17 +42,23 @@ func (cl *cluster) applyPolicies(ctx context.Context) error {
 	if err := cl.assess(ctx); err != nil {
 		return err
 	}
-	return cl.client.Create(ctx, &v1alpha1.ScalingPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: plainPolicy},
+	return cl.client.Create(ctx, plain(plainPolicy))
+}
+
+// plain gives a policy that asks for the egress safeguard alone, and takes these steps when that is lost.
+func plain(name string, onShortfall ...v1alpha1.ShortfallStep) *v1alpha1.ScalingPolicy {
+	return &v1alpha1.ScalingPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.ScalingPolicySpec{
 			Title: "No pod rules", Source: v1alpha1.Source{Document: "none", Standing: "Proposal"}, BaselineLevel: clearedLevel,
 			Lease: &metav1.Duration{Duration: lease},
 			Levels: []v1alpha1.Level{{
-				Name:       clearedLevel,
-				Deployment: v1alpha1.Standard{NotRequired: "a benchmark"},
-				Security:   v1alpha1.Standard{Safeguards: []v1alpha1.Obligation{{Safeguard: egressSafeguard}}}}},
+				Name:        clearedLevel,
+				Deployment:  v1alpha1.Standard{NotRequired: "a benchmark"},
+				Security:    v1alpha1.Standard{Safeguards: []v1alpha1.Obligation{{Safeguard: egressSafeguard}}},
+				OnShortfall: onShortfall}},
 		},
-	})
+	}
 }
 
 // assess rules out all thresholds of the pack for the weights that all models here have.

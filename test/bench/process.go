@@ -36,18 +36,21 @@ func cpu(pid int) (time.Duration, error) {
 }
 
 // memory is the resident memory of a process in bytes.
-func memory(pid int) (int64, error) {
+func memory(pid int) (int64, error) { return status(pid, "VmRSS") }
+
+// status reads a size in bytes from what the kernel tells of a process.
+func status(pid int, name string) (int64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for l := range strings.Lines(string(content)) {
-		if fields := strings.Fields(l); len(fields) == 3 && fields[0] == "VmRSS:" {
+		if fields := strings.Fields(l); len(fields) == 3 && fields[0] == name+":" {
 			kib, err := strconv.ParseInt(fields[1], 10, 64)
 			return kib * 1024, err
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmRSS", pid)
+	return 0, fmt.Errorf("/proc/%d/status has no %s", pid, name)
 }
 
 // child finds the process of a component, which this process has started.
