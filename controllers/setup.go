@@ -27,6 +27,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/controllers/roadmap"
 	"github.com/interlock-dev/interlock/controllers/stray"
+	"github.com/interlock-dev/interlock/controllers/surroundings"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
@@ -84,6 +85,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		&approval.Waivers{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},
+		&surroundings.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Board: board, Compiler: compiler, Clock: clock.RealClock{}, Events: events},
 		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: events},
 	} {
 		if err := c.SetupWithManager(mgr); err != nil {

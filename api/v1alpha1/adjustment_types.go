@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Adjustment is what Interlock does to bring a safeguard about. Whether that was enough is for the verification method
@@ -11,6 +12,49 @@ type Adjustment struct {
 	// pod is what new pods of the models that need the Safeguard are given.
 	// +optional
 	Pod *PodAdjustment `json:"pod,omitempty"`
+
+	// objects are what Interlock applies in the namespace of each model that needs the Safeguard, and keeps there for as long
+	// as it does.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Objects []AdjustmentObject `json:"objects,omitempty"`
+}
+
+// AdjustmentObject is an object around a model, such as a NetworkPolicy. In its name, and in every text of its manifest,
+// $(model.name) stands for the name of the ModelDeployment, $(model.digest) for the digest of its weights, $(namespace) for
+// its namespace, $(policy.name) and $(safeguard.name) for those that ask for the object, and $$ for a dollar sign. Any other
+// $(...) is refused.
+type AdjustmentObject struct {
+	// apiVersion of the object, such as networking.k8s.io/v1.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[a-z0-9]+$`
+	APIVersion string `json:"apiVersion,omitempty"`
+
+	// kind of the object, a namespaced one. Kinds that run pods, give rights or change what the API server does are refused.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
+	Kind string `json:"kind,omitempty"`
+
+	// name of the object. It holds $(model.name), so that each model has its own.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(model.name)')",message="the name must hold $(model.name), so that each model of a namespace has an object of its own"
+	Name string `json:"name,omitempty"`
+
+	// manifest is the rest of the object as one would write it, 16 KiB at the most: its spec, say, and of its metadata only
+	// labels and annotations. Nothing in it is left out or defaulted by Interlock.
+	// +required
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Manifest *runtime.RawExtension `json:"manifest,omitempty"`
 }
 
 // PodAdjustment is a fragment of a pod. What of it a new pod lacks is added; what the pod has already stays as it is,

@@ -87,8 +87,8 @@ const (
 	ReasonInvalidExpression = "InvalidExpression"
 	// ReasonInvalidResourceRule: the resource rule of the Safeguard cannot be read; the models that need it are held.
 	ReasonInvalidResourceRule = "InvalidResourceRule"
-	// ReasonInvalidAdjustment: the API server does not take what the Safeguard gives to pods; the models that need it are
-	// held.
+	// ReasonInvalidAdjustment: the API server does not take what the Safeguard gives to pods, or the objects that it puts
+	// around models cannot be used; the models that need it are held.
 	ReasonInvalidAdjustment = "InvalidAdjustment"
 	// ReasonAdjustmentConflict: two Safeguards that the ScalingPolicy names set a field of pods to different values; the
 	// models that need both are held.

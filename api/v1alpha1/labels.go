@@ -31,6 +31,14 @@ const (
 	ApproveVerb = "approve"
 )
 
+// Labels of an object that Interlock keeps around a model.
+const (
+	// AdjustedForLabel names the ModelDeployment that the object is for.
+	AdjustedForLabel = "interlock.dev/adjusted-for"
+	// AdjustedByLabel names the Safeguard that asks for it.
+	AdjustedByLabel = "interlock.dev/adjusted-by"
+)
+
 // Annotations of a CapabilityAssessment, ModelDeployment, ScalingPolicy or Safeguard, which the API server writes: whoever
 // wrote something cannot approve it.
 const (

@@ -121,6 +121,20 @@ const (
 	ReasonNothingWaived = "NothingWaived"
 )
 
+// ConditionAdjusted is there while Safeguards put objects around the model (spec.adjust.objects), and True when all are in
+// place as written.
+const ConditionAdjusted = "Adjusted"
+
+// Reasons of the Adjusted condition of a ModelDeployment.
+const (
+	// ReasonObjectsInPlace: all objects are there as written.
+	ReasonObjectsInPlace = "ObjectsInPlace"
+	// ReasonObjectConflict: somebody else holds a field of an object, or has an object of that name.
+	ReasonObjectConflict = "ObjectConflict"
+	// ReasonObjectsNotInPlace: an object is not there yet, or cannot be.
+	ReasonObjectsNotInPlace = "ObjectsNotInPlace"
+)
+
 // Reasons of the Ready condition of a ModelDeployment.
 const (
 	// ReasonCleared: everything that is required is in place.
@@ -360,6 +374,59 @@ type Workload struct {
 	Message string `json:"message,omitempty"`
 }
 
+// ObjectState is what has become of an object around a model.
+// +kubebuilder:validation:Enum=Applied;Pending;Conflict;Foreign;Failed
+type ObjectState string
+
+const (
+	// ObjectApplied: it is there as written.
+	ObjectApplied ObjectState = "Applied"
+	// ObjectPending: it is about to be applied.
+	ObjectPending ObjectState = "Pending"
+	// ObjectConflict: it is there, and somebody else has set a field to another value. Interlock does not take it back.
+	ObjectConflict ObjectState = "Conflict"
+	// ObjectForeign: an object of that name is there which Interlock did not make for this. It is left alone.
+	ObjectForeign ObjectState = "Foreign"
+	// ObjectFailed: it cannot be applied, or not be removed, and the message says why.
+	ObjectFailed ObjectState = "Failed"
+)
+
+// ObjectResult tells of one object around a model.
+type ObjectResult struct {
+	// safeguard that asks for it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Safeguard string `json:"safeguard,omitempty"`
+
+	// apiVersion of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion,omitempty"`
+
+	// kind of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// name of the object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// state it is in.
+	// +required
+	State ObjectState `json:"state,omitempty"`
+
+	// message says why, for a state other than Applied.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Message string `json:"message,omitempty"`
+}
+
 // Shortfall tells how far the policy's steps have come for pods that run without clearance.
 type Shortfall struct {
 	// since is when the shortfall began: the steps count from here.
@@ -460,8 +527,8 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions hold Ready, True when the model is cleared, Waived, True while a safeguard of it is waived, and FallenBack,
-	// True while its fallback serves.
+	// conditions hold Ready, True when the model is cleared; Waived, True while a safeguard of it is waived; FallenBack, True
+	// while its fallback serves; and Adjusted, False while an object that a Safeguard puts around it is not as written.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -557,6 +624,13 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +kubebuilder:validation:items:MaxLength=63
 	Adjustments []string `json:"adjustments,omitempty"`
+
+	// objects tells of each object that Safeguards put around the model (spec.adjust.objects); the rest of more than 128 is
+	// not shown.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=128
+	Objects []ObjectResult `json:"objects,omitempty"`
 
 	// pods counts the living pods of the model.
 	// +optional

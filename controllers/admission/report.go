@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/adjust"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
@@ -102,7 +103,7 @@ func safeguardReady(sg *v1alpha1.Safeguard, err error) metav1.Condition {
 	switch {
 	case err == nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"
-	case sg.Spec.PodRule == nil && sg.Spec.Adjust != nil && errors.Is(err, errRefused):
+	case errors.Is(err, adjust.ErrInvalid), sg.Spec.PodRule == nil && sg.Spec.Adjust != nil && errors.Is(err, errRefused):
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidAdjustment, err.Error()
 	case sg.Spec.PodRule != nil || sg.Spec.Evidence != nil:
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidExpression, err.Error()

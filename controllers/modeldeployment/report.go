@@ -32,6 +32,7 @@ func newReport(md *v1alpha1.ModelDeployment, g *gathered, judgements []verdicts.
 	r := &report{status: v1alpha1.ModelDeploymentStatus{
 		ObservedGeneration: md.Generation,
 		Conditions:         append([]metav1.Condition(nil), md.Status.Conditions...),
+		Objects:            md.Status.Objects, // which the package surroundings reports
 		Pods:               &v1alpha1.PodCounts{Held: int32(len(g.held())), Admitted: int32(len(g.admitted()))},
 	}}
 	r.recorded("")

@@ -49,13 +49,14 @@ func (j Judgement) Entry(model string) admission.Entry {
 type Board struct {
 	mu     sync.Mutex
 	models map[types.NamespacedName][]Judgement
-	queue  workqueue.TypedRateLimitingInterface[reconcile.Request]
+	// listeners are told of each model that was decided anew.
+	listeners []func(model types.NamespacedName)
 }
 
 // NewBoard returns a Board with nothing on it.
 func NewBoard() *Board { return &Board{models: map[types.NamespacedName][]Judgement{}} }
 
-// Put notes the judgements on a model, and wakes the controller of the ledgers if they have changed.
+// Put notes the judgements on a model, and wakes who listens if they have changed.
 func (b *Board) Put(model types.NamespacedName, judgements []Judgement) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,7 +64,7 @@ func (b *Board) Put(model types.NamespacedName, judgements []Judgement) {
 		return
 	}
 	b.models[model] = judgements
-	b.wake(model.Namespace)
+	b.tell(model)
 }
 
 // Drop forgets a model that is gone.
@@ -71,7 +72,7 @@ func (b *Board) Drop(model types.NamespacedName) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.models, model)
-	b.wake(model.Namespace)
+	b.tell(model)
 }
 
 // Get gives the judgements on a model; false when it has not been decided yet.
@@ -82,18 +83,31 @@ func (b *Board) Get(model types.NamespacedName) ([]Judgement, bool) {
 	return judgements, ok
 }
 
-func (b *Board) wake(namespace string) {
-	if b.queue != nil {
-		b.queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Name: namespace}}, gathering)
+func (b *Board) tell(model types.NamespacedName) {
+	for _, listener := range b.listeners {
+		listener(model)
 	}
 }
 
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
 // Changes is a source of requests that name the namespaces whose models were decided anew.
 func (b *Board) Changes() source.Source {
-	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	return b.source(func(q queue, model types.NamespacedName) {
+		q.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Name: model.Namespace}}, gathering)
+	})
+}
+
+// Models is a source of requests that name the models that were decided anew.
+func (b *Board) Models() source.Source {
+	return b.source(func(q queue, model types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: model}) })
+}
+
+func (b *Board) source(add func(queue, types.NamespacedName)) source.Source {
+	return source.Func(func(_ context.Context, q queue) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.queue = queue
+		b.listeners = append(b.listeners, func(model types.NamespacedName) { add(q, model) })
 		return nil
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apiserver/pkg/cel/environment"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/adjust"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard/egress"
 )
@@ -42,6 +43,8 @@ type Compiled struct {
 	Strength v1alpha1.Strength
 	// SpecDigest identifies what the Safeguard asks.
 	SpecDigest string
+	// Objects that it puts around a model that needs it.
+	Objects []adjust.Template
 	// evidence is the rule by which statements are judged; nil for methods that judge pods.
 	evidence *evidenceRule
 	// onlyReported says that what breaks it is not held for that.
@@ -160,6 +163,11 @@ func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
 		compiled.Strength, compiled.evidence = v1alpha1.StrengthAttested, rule
 	default:
 		return nil, fmt.Errorf("spec: no verification method that this version of Interlock knows")
+	}
+	var err error
+	compiled.Objects, err = adjust.Parse(sg)
+	if err != nil {
+		return nil, err
 	}
 	return compiled, nil
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
@@ -156,6 +157,16 @@ func (b *SafeguardBuilder) PodRule(expression, message string) *SafeguardBuilder
 // AdjustPod gives new pods something.
 func (b *SafeguardBuilder) AdjustPod(adjust v1alpha1.PodAdjustment) *SafeguardBuilder {
 	b.safeguard.Spec.Adjust = &v1alpha1.Adjustment{Pod: &adjust}
+	return b
+}
+
+// Around puts an object around models. The manifest is in JSON.
+func (b *SafeguardBuilder) Around(apiVersion, kind, name, manifest string) *SafeguardBuilder {
+	if b.safeguard.Spec.Adjust == nil {
+		b.safeguard.Spec.Adjust = &v1alpha1.Adjustment{}
+	}
+	b.safeguard.Spec.Adjust.Objects = append(b.safeguard.Spec.Adjust.Objects, v1alpha1.AdjustmentObject{
+		APIVersion: apiVersion, Kind: kind, Name: name, Manifest: &runtime.RawExtension{Raw: []byte(manifest)}})
 	return b
 }
 
