@@ -351,7 +351,7 @@ var mutants = []mutant{
 		[]change{{verifying, "if cause := recover(); cause != nil {\n\t\t\ts, err", "if cause := any(nil); cause != nil {\n\t\t\ts, err"}},
 		[]string{"42: "}},
 	{"breakdown-unseen", "evidence: what breaks its reader may be about any model", "it is about none",
-		[]change{{finding, `if !ok {`, `if false {`}},
+		[]change{{finding, `if !ok {`, `if false && !ok {`}},
 		[]string{"42: "}},
 	{"judge-unrecovered", "`Attest`: a judgement that breaks down leaves it unknown", "it is not made",
 		[]change{{attesting, `if r := recover(); r != nil {`, `if r := any(nil); r != nil {`}},

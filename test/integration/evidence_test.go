@@ -303,6 +303,8 @@ var _ = Describe("Evidence", func() {
 			"three of two":         {rule(func(e *v1alpha1.EvidenceRule) { e.Threshold = 3 }), "must not be greater than the number of signers"},
 			"a tag":                {builder.AttestationIn("default", "x", "registry.example/evidence:latest"), "spec.oci"},
 			"a tag and a digest":   {builder.AttestationIn("default", "x", "registry.example/evidence:v1@"+builder.Digest), "spec.oci"},
+			"what refers to a tag": {builder.AttestationAbout("default", "x", "registry.example/image:latest", "application/json"), "spec.referrers.subject"},
+			"of no type":           {builder.AttestationAbout("default", "x", "registry.example/image@"+builder.Digest, "json"), "spec.referrers.artifactType"},
 			"nothing at all":       {builder.Attestation("default", "x", ""), "spec"},
 			"keyless without root": {builder.ScalingPolicy("refused").Level(builder.Level(builder.ASL2)).Build(), "needs trustedRoot"},
 		} {

@@ -46,7 +46,10 @@ func init() {
 		}), "threshold must not be greater than the number of signers"},
 		"an Attestation of two things": {attestationWith(func(a *v1alpha1.AttestationSpec) {
 			a.OCI = "registry.example.com/evidence@" + builder.Digest
-		}), "an Attestation has exactly one of content and oci"},
+		}), "an Attestation has exactly one of content, oci and referrers"},
+		"an Attestation of what refers to something and of that": {attestationWith(func(a *v1alpha1.AttestationSpec) {
+			a.Referrers = &v1alpha1.Referrers{Subject: "registry.example.com/evidence@" + builder.Digest, ArtifactType: "application/json"}
+		}), "an Attestation has exactly one of content, oci and referrers"},
 
 		"an adjustment in our own name":  {adjustWith(func(p *v1alpha1.PodAdjustment) { p.Annotations = map[string]string{"interlock.dev/adjusted": "no"} }), "annotations of interlock.dev are Interlock's own"},
 		"an adjustment with a long name": {adjustWith(func(p *v1alpha1.PodAdjustment) { p.Annotations = map[string]string{long(254): ""} }), "the name of an annotation has 253 characters at the most"},
