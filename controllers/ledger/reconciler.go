@@ -136,6 +136,8 @@ func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata,
 		return nil
 	}
 	ledger.Spec = spec
+	// One empty entry takes away who manages what, which the API server would otherwise convert for each pod.
+	ledger.ManagedFields = []metav1.ManagedFieldsEntry{{}}
 	log.FromContext(ctx).V(1).Info("Writing ledger", "ledger", client.ObjectKeyFromObject(ledger))
 	metrics.LedgerWrites.WithLabelValues(name).Inc()
 	return r.Client.Update(ctx, ledger, client.FieldOwner(FieldManager))

@@ -55,6 +55,7 @@ var _ = Describe("The ledger", func() {
 			}
 		}, 3*short/2).WithContext(ctx).Should(Succeed())
 		Expect(len(ends)).To(BeNumerically(">=", 3))
+		Expect(w.ledger(ctx).ManagedFields).To(BeEmpty(), "every pod would pay for them")
 		Expect(w.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeCleared))
 	})
 
