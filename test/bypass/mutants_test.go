@@ -46,6 +46,9 @@ const (
 	trusting    = "internal/evidence/trust.go"
 	reading     = "internal/evidence/json.go"
 	statements  = "internal/evidence/statement.go"
+	steps       = "internal/decision/shortfall.go"
+	adjustments = "internal/admission/adjust.go"
+	adjusting   = "internal/admission/adjustcel.go"
 	finding     = "controllers/attestation/source.go"
 	verifying   = "internal/evidence/evidence.go"
 	signatures  = "internal/evidence/signatures.go"
@@ -227,6 +230,18 @@ var mutants = []mutant{
 	{"loose-stays", "model controller: takes out what runs without clearance", "it does not",
 		[]change{{model, `		if g.onlyWaits {`, `		if true {`}},
 		[]string{"33: what an admin lets loose", "7: raising the scale", "34: whenever a manager", "34: two managers"}},
+	{"isolation-counts", "gathering: what isolates a model is no evidence for it", "it counts as any NetworkPolicy",
+		[]change{{gathering, `return workload.IsIsolation(&p)`, `return false && workload.IsIsolation(&p)`}},
+		[]string{"7: the pods of a revoked"}},
+	{"steps-at-once", "`OnShortfall`: a step is taken when it is due", "all are taken at once",
+		[]change{{steps, `if !now.Before(at) {`, `if true || !now.Before(at) {`}},
+		[]string{"7: the pods of a revoked"}},
+	{"adjusts-nothing", "`interlock-hold`: gives pods what the model needs", "it gives nothing",
+		[]change{{adjusting, `return "(!variables.lacking ? [] :`, `return "(true || !variables.lacking ? [] :`}},
+		[]string{"11: a pod has what"}},
+	{"conflicts-unfound", "`Conflicts`: finds adjustments that do not agree", "it finds none",
+		[]change{{adjustments, `for _, other := range p.yields {`, `for _, other := range p.yields[:0] {`}},
+		[]string{"41: adjustments that do not agree"}},
 	{"no-policy-no-matter", "`Decide`: no policy, no clearance", "it clears",
 		[]change{{decisions, `	if in.Policy == nil {
 		return held(`, `	if in.Policy == nil {

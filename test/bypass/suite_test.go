@@ -115,6 +115,10 @@ const (
 	shortName = "bypass-short"
 	// laxName asks for nothing but ASL-2.
 	laxName = "bypass-lax"
+	// isolatingName isolates at once, and evicts after an hour.
+	isolatingName = "bypass-isolating"
+	// adjustingName gives pods a guard at ASL-2, and at ASL-3 two things that exclude each other.
+	adjustingName = "bypass-adjusting"
 	// waivingName lets the officer and the chief together waive what it asks for at ASL-3, for an hour.
 	waivingName = "bypass-waiving"
 	// exemptingName lets them waive all that it asks for.
@@ -122,12 +126,21 @@ const (
 
 	imagePinned   = "image-pinned"
 	egressLimited = "egress-limited"
+	guarded       = "guarded"
 )
 
 func pack() []client.Object {
 	asl2 := builder.Level(builder.ASL2).Deployment(imagePinned)
 	evicting := builder.Level(builder.ASL2).Deployment(imagePinned).EvictAfter(0)
 	asl3 := func() *builder.LevelBuilder { return builder.Level(builder.ASL3).Security(egressLimited) }
+	isolating := asl3().Build()
+	isolating.OnShortfall = []v1alpha1.ShortfallStep{{Action: v1alpha1.ShortfallIsolate},
+		{Action: v1alpha1.ShortfallEvict, After: &metav1.Duration{Duration: time.Hour}}}
+	isolatingPolicy := builder.ScalingPolicy(isolatingName).Level(asl2).Build()
+	isolatingPolicy.Spec.Levels = append(isolatingPolicy.Spec.Levels, isolating)
+	pool := func(name string) client.Object {
+		return builder.Safeguard("in-"+name).PodRule("true", "never").AdjustPod(v1alpha1.PodAdjustment{NodeSelector: map[string]string{"pool": name}}).Build()
+	}
 	waiving := builder.ScalingPolicy(waivingName).Level(asl2).Level(asl3()).Build()
 	for i := range waiving.Spec.Levels {
 		waiving.Spec.Levels[i].LongestWaiver = &metav1.Duration{Duration: time.Hour}
@@ -140,7 +153,11 @@ func pack() []client.Object {
 	exempting.Name = exemptingName
 	waiving.Spec.Levels[0].Deployment.Safeguards[0].Unwaivable = new(true)
 	return []client.Object{
-		waiving, exempting,
+		waiving, exempting, isolatingPolicy, pool("a"), pool("b"),
+		builder.Safeguard(guarded).PodRule("object.spec.?initContainers.orValue([]).exists(c, c.name == 'guard')", "no guard").
+			AdjustPod(v1alpha1.PodAdjustment{Sidecars: []v1alpha1.Sidecar{{Name: "guard", Image: builder.PinnedImage}}}).Build(),
+		builder.ScalingPolicy(adjustingName).Level(builder.Level(builder.ASL2).Deployment(guarded)).
+			Level(builder.Level(builder.ASL3).Deployment("in-a", "in-b")).Build(),
 		builder.Safeguard(imagePinned).PodRule(builder.ImagesPinned, "an image is not pinned by digest").Build(),
 		builder.Safeguard(egressLimited).Egress().Build(),
 		builder.ScalingPolicy(policyName).Level(asl2).Level(asl3()).Build(),

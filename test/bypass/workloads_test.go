@@ -12,6 +12,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -133,6 +134,37 @@ func workloadTricks() {
 			Expect(pod.Labels).To(HaveKeyWithValue(v1alpha1.ModelLabel, llama), name)
 			Expect(pod).To(beHeld(), name)
 		}
+	})
+
+	It("7: the pods of a revoked model are isolated, which is no evidence for it, and stay until it is time to evict", func(ctx SpecContext) {
+		t := newTenant(ctx, isolatingName)
+		t.limitEgress(ctx)
+		pod := t.running(ctx, t.pod("x").Model(llama))
+		t.openEgress(ctx)
+		isolation := &networkingv1.NetworkPolicy{}
+		Eventually(ctx, func() error { return admin.Get(ctx, t.key("interlock-isolate-"+llama), isolation) }).Should(Succeed())
+		first := isolation.UID
+		Consistently(ctx, func(g Gomega) {
+			g.Expect(admin.Get(ctx, t.key(isolation.Name), isolation)).To(Succeed())
+			g.Expect(isolation.UID).To(Equal(first), "it neither ended nor began anew")
+			g.Expect(t.ledger(ctx).Spec.Clearances).NotTo(ContainElement(HaveField("Models", ContainSubstring(" "+llama+" "))))
+			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(pod), pod)).To(Succeed())
+			g.Expect(pod.DeletionTimestamp).To(BeNil())
+		}, "1s").Should(Succeed())
+	})
+
+	It("11: a pod has what its model's pods are to be given, whoever creates it", func(ctx SpecContext) {
+		t := newTenant(ctx, adjustingName)
+		pod := t.running(ctx, t.pod("x").Model(small))
+		Expect(pod.Spec.InitContainers).To(ContainElement(HaveField("Name", "guard")))
+	})
+
+	It("41: adjustments that do not agree hold the models that need both", func(ctx SpecContext) {
+		t := newTenant(ctx, adjustingName)
+		md := &v1alpha1.ModelDeployment{}
+		Expect(admin.Get(ctx, t.key(llama), md)).To(Succeed())
+		Expect(md.Status.Conditions).To(ContainElement(HaveField("Message", ContainSubstring("set spec.nodeSelector[pool] to different values"))))
+		t.waiting(ctx, t.pod("x").Model(llama))
 	})
 
 	It("11: a pod that a mutator gives to another model is judged as a pod of that model", func(ctx SpecContext) {
