@@ -129,10 +129,14 @@ type PodRule struct {
 	Validations []PodValidation `json:"validations,omitempty"`
 }
 
+// AllContainers is the CEL over a Pod, `object`, that the variable `containers` of pod rules stands for.
+const AllContainers = "object.spec.containers + object.spec.?initContainers.orValue([]) + object.spec.?ephemeralContainers.orValue([])"
+
 // PodValidation is one CEL expression, as in a ValidatingAdmissionPolicy.
 type PodValidation struct {
-	// expression is CEL that yields true when the pod is as it should be. The variable `object` is the Pod, and `weights`
-	// the list of sources that its ModelDeployment declares of its weights, as text; there are no other variables. Pods may have init, ordinary and ephemeral containers: a rule should look at all of them.
+	// expression is CEL that yields true when the pod is as it should be. The variable `object` is the Pod, `containers` the
+	// list of all its containers (ordinary ones, init containers with the sidecars, ephemeral ones), and `weights` the list
+	// of sources that its ModelDeployment declares of its weights, as text; there are no other variables.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096

@@ -77,6 +77,12 @@ func judged(v v1alpha1.PodValidation, declared string) string {
 	return enclosed(v.Expression)
 }
 
+// seeingContainers shows rules the variable `containers`, which is made once for all of them. It is of the dynamic type as
+// the operator has it: what compiles there must compile here.
+func seeingContainers(containers, rules string) string {
+	return fmt.Sprintf("[dyn(%s)].all(containers, %s)", containers, rules)
+}
+
 // expression joins the validations of a rule. Each stands on lines of its own, so that a comment at its end takes
 // nothing with it; as each compiles alone, none can close our parenthesis.
 func (r Rule) expression(declared string) string {
@@ -102,12 +108,15 @@ func meetsRules(rules []Rule) string {
 		if len(r.Validations) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, " &&\n  (!%s || %s)", asks("clearance.rules", r.Safeguard), r.expression(declaredBy(modelOf)))
+		fmt.Fprintf(&b, " &&\n  (%s ? %s : true)", asks("clearance.rules", r.Safeguard), r.expression(declaredBy(modelOf)))
 	}
-	if b.Len() > maxJoined {
+	switch {
+	case b.Len() > maxJoined:
 		return fmt.Sprintf(" && clearance.rules == '%s'", RuleNames(nil))
+	case b.Len() == 0:
+		return ""
 	}
-	return b.String()
+	return " && " + seeingContainers(v1alpha1.AllContainers, strings.TrimPrefix(b.String(), " &&"))
 }
 
 // quoted writes text as a CEL string.

@@ -29,7 +29,8 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			continue
 		}
 		validations = append(validations, deny(
-			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard), r.expression("variables.declared")),
+			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard),
+				seeingContainers(v1alpha1.AllContainers, r.expression("variables.declared"))),
 			ruleMessage(r, r.Validations[0].Message), breaks(r)))
 	}
 	return validating(name, admissionv1.ValidatingAdmissionPolicySpec{
@@ -61,6 +62,6 @@ func breaks(r Rule) string {
 	for _, v := range r.Validations {
 		said = append(said, fmt.Sprintf("%s ? '' : %s", judged(v, "variables.declared"), quoted(decision.OneLine(v.Message, maxRuleMessage))))
 	}
-	return fmt.Sprintf("%s + [variables.template].map(object, [%s].filter(m, m != '').join('; '))[0] + %s",
-		quoted("Safeguard "+r.Safeguard+": "), strings.Join(said, ",\n"), quoted(". "+decision.OneLine(r.Remedy, maxRuleMessage)))
+	return fmt.Sprintf("%s + [variables.template].map(object, [dyn(%s)].map(containers, [%s].filter(m, m != '').join('; '))[0])[0] + %s",
+		quoted("Safeguard "+r.Safeguard+": "), v1alpha1.AllContainers, strings.Join(said, ",\n"), quoted(". "+decision.OneLine(r.Remedy, maxRuleMessage)))
 }

@@ -83,6 +83,7 @@ func podVariables(exempt string) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "named", Expression: modelOf},
 		{Name: "clearances", Expression: "params.spec.?clearances.orValue([]).filter(clearance, clearance.models.contains(' ' + variables.named + ' '))"},
+		{Name: "containers", Expression: v1alpha1.AllContainers},
 		{Name: "declared", Expression: declaredBy("variables.named")},
 		{Name: "exemptions", Expression: exemptions(exempt)},
 	}
@@ -102,7 +103,7 @@ func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
 		for _, v := range r.Validations {
 			validations = append(validations, deny(
 				fmt.Sprintf("%s || !variables.clearances.exists(clearance, %s) || %s || variables.exemptions.exists(e, e.safeguard == '%s')",
-					excuse, asks("clearance.rules", r.Safeguard), judged(v, "variables.declared"), r.Safeguard),
+					excuse, asks("clearance.rules", r.Safeguard), seeingContainers("variables.containers", judged(v, "variables.declared")), r.Safeguard),
 				ruleMessage(r, v.Message), ""))
 		}
 	}

@@ -32,7 +32,7 @@ const (
 func rulesOfTests() []admission.Rule {
 	return []admission.Rule{
 		{Safeguard: "image-pinned", Remedy: "name images by digest", Validations: []v1alpha1.PodValidation{{
-			Expression: `[object.spec.containers, object.spec.?initContainers.orValue([]), object.spec.?ephemeralContainers.orValue([])].all(cs, cs.all(c, c.image.contains('@sha256:'))) // all kinds`,
+			Expression: `containers.all(c, c.image.contains('@sha256:')) // all kinds`,
 			Message:    "an image is named by a tag"}}},
 		{Safeguard: "no-host", Remedy: "leave the host alone", Validations: []v1alpha1.PodValidation{
 			{Expression: `!object.spec.?hostNetwork.orValue(false)`, Message: "the pod is on the host's network"},

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/google/cel-go/cel"
+	celtypes "github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -66,6 +68,8 @@ func (c *Compiled) OnlyReported() *Compiled {
 type Compiler struct {
 	// pods and predicates are the environments of expressions on these.
 	pods, predicates *cel.Env
+	// containers lists all containers of a pod.
+	containers cel.Program
 
 	mu   sync.Mutex
 	kept map[types.UID]compilation
@@ -79,7 +83,8 @@ type compilation struct {
 
 // NewCompiler returns a Compiler for the CEL that the API servers which Interlock supports all understand.
 func NewCompiler() (*Compiler, error) {
-	pods, err := newEnv(cel.Variable("object", cel.DynType), cel.Variable("weights", cel.ListType(cel.StringType)))
+	pods, err := newEnv(cel.Variable("object", cel.DynType), cel.Variable("containers", cel.DynType),
+		cel.Variable("weights", cel.ListType(cel.StringType)))
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +92,15 @@ func NewCompiler() (*Compiler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Compiler{pods: pods, predicates: predicates, kept: map[types.UID]compilation{}}, nil
+	ast, issues := pods.Compile(v1alpha1.AllContainers)
+	if issues.Err() != nil {
+		return nil, fmt.Errorf("prepare CEL: %w", issues.Err())
+	}
+	containers, err := pods.Program(ast)
+	if err != nil {
+		return nil, fmt.Errorf("prepare CEL: %w", err)
+	}
+	return &Compiler{pods: pods, predicates: predicates, containers: containers, kept: map[types.UID]compilation{}}, nil
 }
 
 // newEnv gives an environment with some variables.
@@ -189,8 +202,8 @@ type podValidation struct {
 	message string
 }
 
-// podRule compiles expressions as the API server will. Nothing but `object` and `weights` is declared, so an expression can
-// see nothing that the API server would show it and we could not.
+// podRule compiles expressions as the API server will. Nothing but `object`, `containers` and `weights` is declared, so an
+// expression can see nothing that the API server would show it and we could not.
 func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundings) []string, error) {
 	validations := make([]podValidation, 0, len(rule.Validations))
 	for i, v := range rule.Validations {
@@ -201,7 +214,7 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 		validations = append(validations, podValidation{program, v.Message})
 	}
 	return func(pod *corev1.Pod, around Surroundings) []string {
-		activation := map[string]any{"object": common.SchemalessTypedToVal(typed(pod)), "weights": around.Weights}
+		activation := c.activation(pod, around)
 		var wrong []string
 		for _, v := range validations {
 			switch result, _, err := v.program.Eval(activation); {
@@ -213,6 +226,19 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 		}
 		return wrong
 	}, nil
+}
+
+// activation is what pod rules see. Containers are listed when a rule first asks for them.
+func (c *Compiler) activation(pod *corev1.Pod, around Surroundings) map[string]any {
+	object := common.SchemalessTypedToVal(typed(pod))
+	containers := func() ref.Val {
+		list, _, err := c.containers.Eval(map[string]any{"object": object})
+		if err != nil {
+			return celtypes.WrapErr(err)
+		}
+		return list
+	}
+	return map[string]any{"object": object, "containers": containers, "weights": around.Weights}
 }
 
 // typed gives a pod its kind, which clients drop and the API server shows to expressions.

@@ -180,8 +180,7 @@ func (b *SafeguardBuilder) Egress(allowedCIDRs ...string) *SafeguardBuilder {
 func (b *SafeguardBuilder) Build() *v1alpha1.Safeguard { return b.safeguard.DeepCopy() }
 
 // ImagesPinned is CEL for a pod that names every image, of whatever kind of container or volume, by digest.
-const ImagesPinned = `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c, c.image.contains('@sha256:'))) &&
-object.spec.?ephemeralContainers.orValue([]).all(c, c.image.contains('@sha256:')) &&
+const ImagesPinned = `containers.all(c, c.image.contains('@sha256:')) &&
 object.spec.?volumes.orValue([]).all(v, !has(v.image) || v.image.?reference.orValue('').contains('@sha256:'))`
 
 // Trust lets somebody sign evidence by a key.
