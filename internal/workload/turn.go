@@ -146,11 +146,11 @@ func (t *Traffic) turn(ctx context.Context, turning Turning, f Fallback) (Turned
 	if marked {
 		t.note(turning.Ref, f.Model)
 	}
-	if turning.leads(now) {
+	if turning.leads(now) && (!marked || reflect.DeepEqual(turning, m.Turning)) {
 		return Turned{Leads: true}, nil
 	}
 	former := now
-	if marked && m.leads(now) { // to what was the fallback before
+	if marked && m.leads(now) { // as the declaration wanted it before
 		if former, err = m.former(); err != nil {
 			return Turned{}, err
 		}

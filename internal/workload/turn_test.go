@@ -272,6 +272,28 @@ func TestReturnKeepsEdits(t *testing.T) {
 	}
 }
 
+// TestReturnOfAnEditedService: a selector to which somebody has added something still leads to the fallback, and is not
+// taken for what the team wants.
+func TestReturnOfAnEditedService(t *testing.T) {
+	r := roadWith(t, service("chat", bigByApp))
+	for _, labels := range []map[string]string{nil, nil, {"role": "head"}} {
+		if turned, err := r.recalled(t).Turn(t.Context(), TurnService("n", "chat", "small", labels), r.fallback()); err != nil || !turned.Leads {
+			t.Fatal(turned, err)
+		}
+		if got, _ := r.now(t, TurnService("n", "chat", "small", nil)); labels != nil && got != `{"interlock.dev/model":"small","role":"head"}` {
+			t.Errorf("turned to %s, not as it is declared now", got)
+		}
+		r.write(t, TurnService("n", "chat", "small", nil), `{interlock.dev/model: small, track: stable}`)
+	}
+	chat := TurnService("n", "chat", "small", nil)
+	if err := r.recalled(t).Return(t.Context(), chat.Ref); err != nil {
+		t.Fatal(err)
+	}
+	if got, marked := r.now(t, chat); got != `{"app":"big","interlock.dev/model":"big"}` || marked {
+		t.Errorf("returned to %s, marked %v", got, marked)
+	}
+}
+
 // TestTurnToAnotherFallback keeps what stood there at first.
 func TestTurnToAnotherFallback(t *testing.T) {
 	r := roadWith(t, service("chat", bigByApp))

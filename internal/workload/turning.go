@@ -48,7 +48,8 @@ func (t Turning) field() []string {
 // leads says whether a value of the field leads to the fallback.
 func (t Turning) leads(value any) bool {
 	if t.Kind == "Service" {
-		return reflect.DeepEqual(value, stringMap(t.Selector))
+		selector, _ := value.(map[string]any)
+		return text(selector, v1alpha1.ModelLabel) == t.Selector[v1alpha1.ModelLabel]
 	}
 	from, to := false, false
 	t.eachBackend(value, func(_ map[string]any, service string) {
@@ -74,8 +75,8 @@ func (t Turning) apply(former any) (value any, why string) {
 	return value, ""
 }
 
-// undo gives the value of the field that leads to the model again: the former one, as far as nobody has changed the field
-// since. An edit of other parts of a route stays, unless it cannot be told which Services stood there before.
+// undo gives the value of the field that leads to the model again: the former one, unless somebody has changed the field so
+// that it leads elsewhere. An edit of other parts of a route stays, if it can be told which Services stood there before.
 func (t Turning) undo(now, former any) any {
 	applied, why := t.apply(former)
 	switch {
