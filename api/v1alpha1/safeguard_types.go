@@ -151,11 +151,20 @@ type PodValidation struct {
 }
 
 // ResourceRule says what the controller looks at.
+// +kubebuilder:validation:XValidation:rule="has(self.egress) != has(self.weights)",message="resource has exactly one of egress and weights"
 type ResourceRule struct {
 	// egress judges the union of all NetworkPolicies that select a pod.
-	// +required
+	// +optional
 	Egress *EgressRule `json:"egress,omitempty"`
+
+	// weights judges what the owners of a pod name weights by, such as storageUri of an InferenceService.
+	// +optional
+	Weights *WeightsRule `json:"weights,omitempty"`
 }
+
+// WeightsRule asks that the workloads which own a pod, each as its kind does, name no weights but those that the
+// ModelDeployment declares in spec.model.sources. They are compared byte by byte. It takes no parameters.
+type WeightsRule struct{}
 
 // EgressRule asks that a pod can send traffic only where it is listed. The NetworkPolicies that select a pod add up, so
 // their union is judged: at least one must govern egress and select the pod by nothing but the model label (or all pods

@@ -63,6 +63,8 @@ type gathered struct {
 	podRules, readsWeights map[string]bool
 	// pending names those pod rules that the API server does not enforce yet, and when it will.
 	pending map[string]time.Time
+	// lookAgain is when the owners of the pods are looked at again, which nobody watches; zero, never.
+	lookAgain time.Time
 	// settled is the time at which that of a rule that the model needs comes; zero, it waits for none.
 	settled time.Time
 	// onlyWaits says that the model meets all that is asked and waits for nothing but that.
@@ -108,6 +110,9 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 		return nil, err
 	}
 	if err := r.surroundings(ctx, g); err != nil {
+		return nil, err
+	}
+	if err := r.weightsNamed(ctx, now, g); err != nil {
 		return nil, err
 	}
 	if g.attestations, err = r.attestations(ctx, g); err != nil {
@@ -345,15 +350,6 @@ func (g *gathered) adjustments(v decision.Verdict) []string {
 		names = append(names, rule.Safeguard)
 	}
 	return names
-}
-
-// weights gives what the model declares of its weights, in order, if a Safeguard that holds it under a verdict looks at that
-// in pods.
-func (g *gathered) weights(v decision.Verdict) []string {
-	if !slices.ContainsFunc(v.Rules(), func(name string) bool { return g.readsWeights[name] }) {
-		return nil
-	}
-	return slices.Sorted(slices.Values(g.model.Spec.Model.Sources))
 }
 
 // awaitRules lets a model that is not cleared wait until the API server enforces all pod rules that it needs: until then

@@ -38,6 +38,9 @@ const FieldManager = "interlock-modeldeployment"
 const (
 	// retryEviction is how long to wait before pods that are to go and still run are tried again.
 	retryEviction = 5 * time.Second
+	// lookAtOwners is how often the owners of pods are looked at for weights that they name: nothing says when these change
+	// without a change of pods.
+	lookAtOwners = 20 * time.Second
 	// catchUp is how long to wait for a cache that is behind.
 	catchUp = 100 * time.Millisecond
 )
@@ -89,7 +92,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if r.mustWait(req.NamespacedName, g, judgements) {
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
-	next := sooner(g.settled, g.dated)
+	next := sooner(g.lookAgain, sooner(g.settled, g.dated))
 	for _, j := range judgements {
 		next = sooner(next, j.Verdict.Revisit)
 	}

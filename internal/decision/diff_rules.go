@@ -136,6 +136,9 @@ func methodOf(f Framework, name string) method {
 		m.checks = append(m.checks, "egress is closed but for what is allowed")
 		m.allows = slices.Sorted(slices.Values(spec.Resource.Egress.AllowedCIDRs))
 	}
+	if spec.Resource != nil && spec.Resource.Weights != nil {
+		m.checks = append(m.checks, "workloads name no weights but those that the model declares")
+	}
 	if e := spec.Evidence; e != nil {
 		about := ""
 		if e.Binding == v1alpha1.BindEnvironment {

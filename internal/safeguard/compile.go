@@ -7,6 +7,7 @@ package safeguard
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -36,6 +37,16 @@ type Surroundings struct {
 	Weights []string
 	// Exempt are the Safeguards by which a pod is not judged, by its name.
 	Exempt map[string][]string
+	// Named is what the owners of each pod name weights by, and under no UID the workloads that are stopped for the model.
+	Named map[types.UID][]Named
+}
+
+// Named is something that names weights.
+type Named struct {
+	// Weights as they stand there.
+	Weights string
+	// Where they stand, or why that cannot be told: then there are no weights.
+	Where string
 }
 
 // Compiled is a Safeguard whose verification method is ready for use.
@@ -168,6 +179,8 @@ func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
 		compiled.judge = func(pod *corev1.Pod, around Surroundings) []string {
 			return egress.Judge(pod, frozenLabels(pod), around.NetworkPolicies, rule)
 		}
+	case sg.Spec.Resource != nil && sg.Spec.Resource.Weights != nil:
+		compiled.Strength, compiled.needsNoPod, compiled.judge = v1alpha1.StrengthObserved, true, undeclared
 	case sg.Spec.Evidence != nil:
 		rule, err := c.evidence(sg.Spec.Evidence)
 		if err != nil {
@@ -183,6 +196,25 @@ func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
 		return nil, err
 	}
 	return compiled, nil
+}
+
+// undeclared says which weights the owners of a pod name that the model does not declare, and those workloads that have
+// no pods since they are stopped for it: else it would be cleared for as long as it takes them to start again.
+func undeclared(pod *corev1.Pod, around Surroundings) []string {
+	var wrong []string
+	named := around.Named[""]
+	if pod.UID != "" {
+		named = slices.Concat(around.Named[pod.UID], named)
+	}
+	for _, n := range named {
+		switch {
+		case n.Weights == "":
+			wrong = append(wrong, n.Where)
+		case !slices.Contains(around.Weights, n.Weights):
+			wrong = append(wrong, fmt.Sprintf("%s names %q, which the model does not declare", n.Where, n.Weights))
+		}
+	}
+	return wrong
 }
 
 // frozenLabels are those that cannot change while the pod lives: GuardPolicy sees to that.

@@ -26,6 +26,8 @@ type Kind struct {
 	StopOwned bool `json:"stopOwned,omitempty"`
 	// CannotStop says why it cannot be stopped, and nothing that it owns either, since it would start that again.
 	CannotStop string `json:"cannotStop,omitempty"`
+	// Weights are the paths at which it names weights: see find.
+	Weights []string `json:"weights,omitempty"`
 }
 
 // Setting is what stops a workload: a field or an annotation that has a value.
@@ -113,14 +115,19 @@ func parseKinds(raw []byte) ([]Kind, error) {
 // fieldUnderSpec keeps the table to what says how a workload is to be: nothing else of an object stops it.
 var fieldUnderSpec = regexp.MustCompile(`^spec(\.[A-Za-z][A-Za-z0-9]*)+$`)
 
+// weightsPath is one for find, and for what says how a workload is to be.
+var weightsPath = regexp.MustCompile(`^spec(\.[A-Za-z0-9_/*]+)+(\|[A-Za-z0-9_*]+(\.[A-Za-z0-9_/*]+)*)?$`)
+
 func (k *Kind) check() error {
 	switch {
 	case k.Kind == "":
 		return fmt.Errorf("kind is missing")
 	case k.CannotStop != "" && (k.Stop != nil || k.StopOwned):
 		return fmt.Errorf("cannotStop excludes stop and stopOwned; leave out one or the other")
-	case k.CannotStop == "" && k.Stop == nil && !k.StopOwned:
-		return fmt.Errorf("give stop, stopOwned or cannotStop, or there is nothing to know of this kind")
+	case slices.ContainsFunc(k.Weights, func(path string) bool { return !weightsPath.MatchString(path) }):
+		return fmt.Errorf("weights has a path that is none under spec, such as spec.predictor.*.storageUri (docs/weights.md)")
+	case k.CannotStop == "" && k.Stop == nil && !k.StopOwned && len(k.Weights) == 0:
+		return fmt.Errorf("give stop, stopOwned, cannotStop or weights, or there is nothing to know of this kind")
 	case k.Stop == nil:
 		return nil
 	case (k.Stop.Field == "") == (k.Stop.Annotation == ""):

@@ -14,7 +14,7 @@ func TestLoadKindsRefusesWhatItCannotUse(t *testing.T) {
 		"no YAML":                        {"kinds: [", "kinds of workload in"},
 		"a field that nobody knows":      {"kinds: [{kind: Foo, stopp: {}}]", "stopp"},
 		"no kind":                        {"kinds: [{group: a, stop: {field: spec.x, value: 0}}]", "kinds[0] (.a): kind is missing"},
-		"nothing to know":                {"kinds: [{kind: Foo}]", "give stop, stopOwned or cannotStop"},
+		"nothing to know":                {"kinds: [{kind: Foo}]", "give stop, stopOwned, cannotStop or weights"},
 		"both ways":                      {"kinds: [{kind: Foo, cannotStop: no, stopOwned: true}]", "excludes"},
 		"neither field nor annotation":   {"kinds: [{kind: Foo, stop: {value: 0}}]", "either field or annotation"},
 		"field and annotation":           {"kinds: [{kind: Foo, stop: {field: spec.x, annotation: y, value: 0}}]", "either field or annotation"},
@@ -22,6 +22,7 @@ func TestLoadKindsRefusesWhatItCannotUse(t *testing.T) {
 		"a field of a list":              {"kinds: [{kind: Foo, stop: {field: 'spec.groups[0].replicas', value: 0}}]", "no path under spec"},
 		"a field without a value":        {"kinds: [{kind: Foo, stop: {field: spec.replicas}}]", "stop.value is missing"},
 		"an annotation that is a number": {"kinds: [{kind: Foo, stop: {annotation: a/b, value: 0}}]", "put it in quotes"},
+		"weights of a status":            {"kinds: [{kind: Foo, weights: [status.uri]}]", "none under spec"},
 		"a kind twice":                   {"kinds: [{kind: Foo, stopOwned: true}, {kind: Foo, stopOwned: true}]", "kinds[1] (Foo): stands there twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,8 +37,8 @@ type Workloads struct {
 	objects
 	Kinds *Kinds
 
-	// parents remembers the controller of each owner, by UID.
-	parents *cache.LRUExpireCache
+	// parents remembers the controller of each owner, by UID, and weights for a moment what it names weights by.
+	parents, weights *cache.LRUExpireCache
 
 	mu sync.Mutex
 	// stopped holds the workloads that bear the label, and for which model.
@@ -48,7 +48,7 @@ type Workloads struct {
 // New gives Workloads that remember nothing yet: see Recall.
 func New(c client.Client, live client.Reader, mapper meta.RESTMapper, kinds *Kinds) *Workloads {
 	return &Workloads{objects: objects{c, live, mapper, FieldManager}, Kinds: kinds,
-		parents: cache.NewLRUExpireCache(knownOwners), stopped: map[Ref]string{}}
+		parents: cache.NewLRUExpireCache(knownOwners), weights: cache.NewLRUExpireCache(knownOwners), stopped: map[Ref]string{}}
 }
 
 // Recall finds the workloads that were stopped before, and returns the models for which they were.

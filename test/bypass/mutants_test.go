@@ -59,6 +59,7 @@ const (
 	safeguards  = "config/crd/bases/interlock.dev_safeguards.yaml"
 	falling     = "internal/decision/fallback.go"
 	turning     = "internal/workload/turn.go"
+	compiling   = "internal/safeguard/compile.go"
 )
 
 // Changes that several mutants make.
@@ -382,6 +383,15 @@ var mutants = []mutant{
 		[]change{{turning, `!marked && !names[f.Model]`, `false && !names[f.Model]`}}, []string{"32: no fallback leads"}},
 	{"fallback-forgotten", "`MayReturn`: not while pods run without clearance", "at any time",
 		[]change{{falling, `model.cleared() || model.Admitted == 0`, `model.cleared() || model.Admitted >= 0`}}, []string{"8: no change of a declaration"}},
+	{"weights-unseen", "pod rules: judged by what the model of the pod declares", "all that read it are met",
+		[]change{{expressions, `"[%s].all(%s, %s)", declared`, `"[%s].all(%s, true || %s)", declared`}},
+		[]string{"5: weights that", "17, 18: ", "19: "}},
+	{"weights-of-others", "`declaredBy`: a line of the ledger is one model's", "those below it are too",
+		[]change{{expressions, `parts[1].split('\n', 2)[0].split(' ')`, `parts[1].split('\n').join(' ').split(' ')`}},
+		[]string{"5: weights that"}},
+	{"running-unjudged", "inspection: pods that run are judged by pod rules as well", "they are not",
+		[]change{{compiling, `case result.Value() != true:`, `case false:`}},
+		[]string{"19: "}},
 }
 
 // breakdowns make verifiers panic on what asks for it. They are laid over the tree like a mutant, for one spec.

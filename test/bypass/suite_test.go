@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("approvals and waivers", approvalTricks)
 	Describe("evidence", evidenceTricks)
 	Describe("fallback", fallbackTricks)
+	Describe("weights", weightTricks)
 	Describe("faults", faults)
 	Describe("evidence that breaks things", evidenceFaults)
 	Describe("enforcement removed", removal)
@@ -89,7 +91,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	applyChangedKinds(ctx)
 	hostile = newHostileRegistry()
 
-	for _, o := range append(pack(), evidencePack()...) {
+	for _, o := range slices.Concat(pack(), evidencePack(), weightsPack()) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)

@@ -14,7 +14,7 @@ import (
 )
 
 // pages are those that hold commands, in an order in which each finds what it says that it starts from.
-var pages = []string{"install.md", "enrolment.md", "serving.md", "safeguards.md", "adjust.md", "evidence.md", "policies.md", "approvals.md", "cli.md", "workloads.md", "fallback.md", "operations.md", "record.md"}
+var pages = []string{"install.md", "enrolment.md", "serving.md", "safeguards.md", "adjust.md", "evidence.md", "policies.md", "approvals.md", "cli.md", "workloads.md", "weights.md", "fallback.md", "operations.md", "record.md"}
 
 func TestCommandsOfTheDocumentation(t *testing.T) {
 	if os.Getenv(controlplane.AssetsVariable) == "" {

@@ -158,10 +158,17 @@ func noRuntimeLoading() ruleCases {
 		"a value that refers":         env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "$(LORA)"}),
 		"endpoints for development":   env(corev1.EnvVar{Name: "VLLM_SERVER_DEV_MODE", Value: "1"}),
 		"the model API of TorchServe": env(corev1.EnvVar{Name: "TS_ENABLE_MODEL_API", Value: "true"}),
-		"--enable-model-api":          args("--enable-model-api"),
-		"--weight-transfer-config":    args("--weight-transfer-config", `{"backend": "nccl"}`),
-		"explicit model control":      args("--model-control-mode=explicit"),
-		"polling model control":       args("--model-control-mode", "poll"),
+		"adapters of mistral.rs":      env(corev1.EnvVar{Name: "MISTRALRS_ALLOW_RUNTIME_LORA_UPDATING", Value: "1"}),
+		"adapters of SGLang": func(c *corev1.Container) {
+			c.Command, c.Args = []string{"python3", "-m", "sglang.launch_server"}, []string{"--enable-lora"}
+		},
+		"adapters of SGLang, some named": args("-m", "sglang.launch_server", "--lora-paths", "a=/adapters/a"),
+		"a configuration that is polled": args("--model_config_file_poll_wait_seconds=60"),
+		"a puller of models":             args("--enable-puller", "--config-dir", "/mnt/configs"),
+		"--enable-model-api":             args("--enable-model-api"),
+		"--weight-transfer-config":       args("--weight-transfer-config", `{"backend": "nccl"}`),
+		"explicit model control":         args("--model-control-mode=explicit"),
+		"polling model control":          args("--model-control-mode", "poll"),
 		"a variable set in a shell": func(c *corev1.Container) {
 			c.Command, c.Args = []string{"sh", "-c"}, []string{"VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 exec vllm serve m"}
 		},
@@ -173,15 +180,16 @@ func noRuntimeLoading() ruleCases {
 	}
 	passed := []variant{{"the sample", func(*corev1.Pod) {}}}
 	for name, change := range map[string]func(*corev1.Container){
-		"adapters by request, off": env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "false"}),
-		"adapters by request, Off": env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "False"}),
-		"adapters by request, OFF": env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "FALSE"}),
-		"adapters by request, 0":   env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "0"}),
-		"an empty variable":        env(corev1.EnvVar{Name: "VLLM_SERVER_DEV_MODE"}),
-		"another variable":         env(corev1.EnvVar{Name: "VLLM_LOGGING_LEVEL", ValueFrom: &corev1.EnvVarSource{}}),
-		"no model control":         args("--model-control-mode=none"),
-		"no model control, apart":  args("--model-control-mode", "none"),
-		"adapters at the start":    args("--enable-lora", "--lora-modules=a=/adapters/a"),
+		"adapters by request, off":  env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "false"}),
+		"adapters by request, Off":  env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "False"}),
+		"adapters by request, OFF":  env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "FALSE"}),
+		"adapters by request, 0":    env(corev1.EnvVar{Name: "VLLM_ALLOW_RUNTIME_LORA_UPDATING", Value: "0"}),
+		"an empty variable":         env(corev1.EnvVar{Name: "VLLM_SERVER_DEV_MODE"}),
+		"another variable":          env(corev1.EnvVar{Name: "VLLM_LOGGING_LEVEL", ValueFrom: &corev1.EnvVarSource{}}),
+		"a configuration read once": args("--model_config_file_poll_wait_seconds=0", "--port=8500"),
+		"no model control":          args("--model-control-mode=none"),
+		"no model control, apart":   args("--model-control-mode", "none"),
+		"adapters at the start":     args("--enable-lora", "--lora-modules=a=/adapters/a"),
 	} {
 		passed = append(passed, everywhere(name, change)...)
 	}

@@ -63,7 +63,7 @@ var (
 		"eu-external-evaluation", "eu-framework", "eu-model-report", "eu-physical-access", "eu-training-data-check",
 		"insider-programme", "no-host-access", "no-interactive", "no-legacy-token", "pod-hardening", "security-monitoring",
 		"security-red-team", "security-threat-model", "usage-monitoring", "vulnerability-management", "weight-access-review",
-		"weight-copy-registry", "weight-encryption", "weights-declared",
+		"weight-copy-registry", "weight-encryption", "weights-declared", "workload-weights-declared",
 	}
 	euExamples = []string{
 		"confidential-computing", "confidential-runtime", "input-classifier", "output-classifier", "sandboxed-runtime",

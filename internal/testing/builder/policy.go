@@ -176,6 +176,12 @@ func (b *SafeguardBuilder) Egress(allowedCIDRs ...string) *SafeguardBuilder {
 	return b
 }
 
+// WorkloadWeights asks that workloads name no weights but those that the model declares.
+func (b *SafeguardBuilder) WorkloadWeights() *SafeguardBuilder {
+	b.safeguard.Spec.Resource = &v1alpha1.ResourceRule{Weights: &v1alpha1.WeightsRule{}}
+	return b
+}
+
 // Build gives the Safeguard.
 func (b *SafeguardBuilder) Build() *v1alpha1.Safeguard { return b.safeguard.DeepCopy() }
 
