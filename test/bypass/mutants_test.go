@@ -385,7 +385,7 @@ var mutants = []mutant{
 		[]change{{falling, `model.cleared() || model.Admitted == 0`, `model.cleared() || model.Admitted >= 0`}}, []string{"8: no change of a declaration"}},
 	{"weights-unseen", "pod rules: judged by what the model of the pod declares", "all that read it are met",
 		[]change{{expressions, `"[%s].all(%s, %s)", declared`, `"[%s].all(%s, true || %s)", declared`}},
-		[]string{"5: weights that", "17, 18: ", "19: "}},
+		[]string{"5: weights that", "17: ", "18: ", "19: "}},
 	{"weights-of-others", "`declaredBy`: a line of the ledger is one model's", "those below it are too",
 		[]change{{expressions, `parts[1].split('\n', 2)[0].split(' ')`, `parts[1].split('\n').join(' ').split(' ')`}},
 		[]string{"5: weights that"}},

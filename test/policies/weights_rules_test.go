@@ -70,7 +70,7 @@ func weightsDeclared() ruleCases {
 		"--model, another commit":           args("--model", "example/example-70b", "--revision", strings.Repeat("0", 40)),
 		"--model, a commit cut short":       args("--model", "example/example-70b", "--revision", commit[:39]),
 		"--model, two commits":              args("--model", "example/example-70b", "--revision="+commit, "--revision", "main"),
-		"--model, look-alike letters":       args("--model", "exаmple/example-70b", "--revision", commit),
+		"--model, look-alike letters":       args("--model", "ex\u0430mple/example-70b", "--revision", commit),
 		"--model, a folder":                 args("--model", "evil"),
 		"--model, a variable":               args("--model=$(MODEL)"),
 		"--model, nothing":                  args("--model="),
@@ -131,6 +131,7 @@ func weightsDeclared() ruleCases {
 		"a volume of a driver":            withVolume(corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "buckets.example.com"}}, ""),
 		"a copy of a claim": withVolume(corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{VolumeClaimTemplate: &corev1.PersistentVolumeClaimTemplate{
 			Spec: corev1.PersistentVolumeClaimSpec{DataSource: &corev1.TypedLocalObjectReference{Kind: "PersistentVolumeClaim", Name: "other"}}}}}, ""),
+		"a claim that nothing mounts": func(p *corev1.Pod) { aClaim("other", "")(p); p.Spec.Containers[0].VolumeMounts = nil },
 		"a claim as a device": func(p *corev1.Pod) {
 			aClaim("shared", "example-70b")(p)
 			p.Spec.Containers[0].VolumeDevices = []corev1.VolumeDevice{{Name: "more", DevicePath: "/dev/more"}}
