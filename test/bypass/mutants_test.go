@@ -390,7 +390,7 @@ var mutants = []mutant{
 		[]change{{expressions, `parts[1].split('\n', 2)[0].split(' ')`, `parts[1].split('\n').join(' ').split(' ')`}},
 		[]string{"5: weights that"}},
 	{"running-unjudged", "inspection: pods that run are judged by pod rules as well", "they are not",
-		[]change{{compiling, `case result.Value() != true:`, `case false:`}},
+		[]change{{compiling, `case result.Value() != true:`, `case result.Value() == nil:`}},
 		[]string{"19: "}},
 }
 
