@@ -11,13 +11,16 @@ CODE_MODULES := $(filter-out hack/tools,$(MODULES))
 # What `make generate manifests` writes. `verify` compares these before and after.
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/reference/api.md
 
-# Packages tested at once. Each package of test/ starts an API server of its own, so more is not faster.
+# Packages, or processes of a suite, that are tested at once. Each of those of test/ starts an API server of its own, so more
+# is not faster.
 TEST_PARALLEL ?= 2
 TEST_TIMEOUT ?= 20m
-# Further arguments of `go test`, say TESTFLAGS='-v -run TestDecide', and the packages it runs on.
+# `make test PKG=./test/bypass TESTFLAGS='-v -ginkgo.focus=13:'` tests just these packages, with further arguments of `go test`.
+PKG ?=
 TESTFLAGS ?=
-PKG ?= ./...
 GO_TEST = go test -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TESTFLAGS)
+# Suites whose specs wait most of the time, so that processes share them, each with an API server of its own.
+SUITES := ./test/bypass ./test/integration
 LINTFLAGS ?=
 
 # Tools are built once for each set of versions and kept in the user's cache, where a second clone finds them.
@@ -28,6 +31,7 @@ TOOLS_DIR := $(CACHE)/tools/$(TOOLS_KEY)
 CONTROLLER_GEN := $(TOOLS_DIR)/controller-gen
 CRD_REF_DOCS := $(TOOLS_DIR)/crd-ref-docs
 GOLANGCI_LINT := $(TOOLS_DIR)/golangci-lint
+GINKGO := $(TOOLS_DIR)/ginkgo
 
 ##@ Everyday
 
@@ -52,10 +56,14 @@ unit: ## Run the tests that need no API server
 	@$(GO_TEST) $$(go list ./... | grep -v -e /test/ -e /internal/testing/)
 
 .PHONY: test
-test: ## Run all tests, those of test/ on a real API server
+test: $(GINKGO) ## Run all tests, those of test/ on a real API server
 	@assets=$$(go run -C hack/controlplane .) && \
 		go run ./hack/neighbours >/dev/null && \
-		INTERLOCK_CONTROLPLANE_ASSETS="$$assets" $(GO_TEST) $(PKG)
+		export INTERLOCK_CONTROLPLANE_ASSETS="$$assets" && \
+		if [ -n "$(PKG)" ]; then $(GO_TEST) $(PKG); else \
+			$(GO_TEST) $$(go list ./... | grep -v $(SUITES:.%=-e '%$$')) && \
+			$(GINKGO) --procs=$(TEST_PARALLEL) --timeout=$(TEST_TIMEOUT) --keep-going $(SUITES); \
+		fi
 	@$(foreach m,$(filter-out .,$(CODE_MODULES)),(cd $(m) && $(GO_TEST) ./...) &&) true
 
 .PHONY: lint
@@ -158,6 +166,9 @@ CONTROLLER_GEN_STAMP = sigs.k8s.io/controller-tools/pkg/version.version=$(shell 
 	go list -C hack/tools -m -f '{{.Version}}' sigs.k8s.io/controller-tools)
 $(CONTROLLER_GEN):
 	$(call build-tool,sigs.k8s.io/controller-tools/cmd/controller-gen,-X $(CONTROLLER_GEN_STAMP))
+
+$(GINKGO):
+	$(call build-tool,github.com/onsi/ginkgo/v2/ginkgo)
 
 $(CRD_REF_DOCS):
 	$(call build-tool,github.com/elastic/crd-ref-docs)

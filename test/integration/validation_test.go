@@ -89,6 +89,7 @@ var refused = map[string]refusal{
 	"a digest in capitals":             {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Model.Digest = strings.ToUpper(builder.Digest) }), "spec.model.digest"},
 	"a digest that was cut":            {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Model.Digest = builder.Digest[:70] }), "spec.model.digest"},
 	"a model as its own fallback":      {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Fallback = &v1alpha1.Fallback{ModelDeployment: md.Name} }), "a model cannot be its own fallback"},
+	"a fallback for no clients":        {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Fallback = &v1alpha1.Fallback{ModelDeployment: "safer"} }), "name in services or httpRoutes what clients go through"},
 	"a model without a level":          {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.AssessedLevel = "" }), "spec.assessedLevel"},
 	"an audience that nobody heard of": {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Audience = "Nobody" }), "spec.audience"},
 
