@@ -148,7 +148,7 @@ neighbours: ## Build the controllers of other projects that tests run beside our
 	@go run ./hack/neighbours
 
 .PHONY: tools
-tools: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) ## Build the generators and linters (once, some minutes)
+tools: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(GOLANGCI_LINT) $(GINKGO) ## Build the generators and linters (once, some minutes)
 
 .PHONY: clean
 clean: ## Remove bin/; what is cached for other clones stays
