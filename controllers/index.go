@@ -31,6 +31,9 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, cluster string
 		indexer.IndexField(ctx, &v1alpha1.CapabilityAssessment{}, assessment.BySuperseded, func(o client.Object) []string {
 			return o.(*v1alpha1.CapabilityAssessment).Spec.Supersedes
 		}),
+		indexer.IndexField(ctx, &v1alpha1.RiskReport{}, assessment.ByDigest, func(o client.Object) []string {
+			return o.(*v1alpha1.RiskReport).Spec.Digests
+		}),
 		indexer.IndexField(ctx, &v1alpha1.Attestation{}, attestation.BySubject, attestation.Subjects),
 		indexer.IndexField(ctx, &v1alpha1.ModelDeployment{}, attestation.BySubject, attestation.SubjectsOf(cluster)),
 		indexer.IndexField(ctx, &v1alpha1.Approval{}, approval.BySubject, func(o client.Object) []string {

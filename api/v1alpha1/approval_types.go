@@ -40,7 +40,7 @@ type ApprovalSpec struct {
 }
 
 // SubjectKind is a kind that can be approved. The subject of a ModelDeployment is the decision to serve it.
-// +kubebuilder:validation:Enum=CapabilityAssessment;Waiver;ModelDeployment;ScalingPolicy
+// +kubebuilder:validation:Enum=CapabilityAssessment;Waiver;ModelDeployment;ScalingPolicy;RiskReport
 type SubjectKind string
 
 const (
@@ -52,6 +52,8 @@ const (
 	SubjectDecision SubjectKind = "ModelDeployment"
 	// SubjectPolicy: unless it is approved, all models under it are held.
 	SubjectPolicy SubjectKind = "ScalingPolicy"
+	// SubjectRiskReport: unless one covers the model, and the last of those that do is approved, the model is held.
+	SubjectRiskReport SubjectKind = "RiskReport"
 )
 
 // Subject is what an Approval is about: something in the same namespace, or of the cluster.

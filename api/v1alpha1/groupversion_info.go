@@ -28,6 +28,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ScalingPolicy{}, &ScalingPolicyList{},
 		&Safeguard{}, &SafeguardList{},
 		&CapabilityAssessment{}, &CapabilityAssessmentList{},
+		&RiskReport{}, &RiskReportList{},
 		&SafetyRoadmap{}, &SafetyRoadmapList{},
 		&ModelDeployment{}, &ModelDeploymentList{},
 		&Attestation{}, &AttestationList{},

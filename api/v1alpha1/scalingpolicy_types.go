@@ -255,7 +255,7 @@ type SignOff struct {
 	// +listType=map
 	// +listMapKey=kind
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:MaxItems=5
 	Approves []ApprovalRule `json:"approves,omitempty"`
 
 	// source says where the text asks for this.

@@ -37,7 +37,7 @@ type Reconciler struct {
 	Client client.Client
 }
 
-// +kubebuilder:rbac:groups=interlock.dev,resources=approvals;waivers;capabilityassessments;modeldeployments;scalingpolicies,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=approvals;waivers;capabilityassessments;modeldeployments;riskreports;scalingpolicies,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=approvals/status;waivers/status,verbs=patch
 
 // SetupWithManager watches approvals and what they are about.
@@ -53,6 +53,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Waiver{}, about(v1alpha1.SubjectWaiver)).
 		Watches(&v1alpha1.ModelDeployment{}, about(v1alpha1.SubjectDecision)).
 		Watches(&v1alpha1.ScalingPolicy{}, about(v1alpha1.SubjectPolicy)).
+		Watches(&v1alpha1.RiskReport{}, about(v1alpha1.SubjectRiskReport)).
 		Complete(r)
 }
 
@@ -120,6 +121,10 @@ func (r *Reconciler) subject(ctx context.Context, a *v1alpha1.Approval) (digest 
 		o := &v1alpha1.ScalingPolicy{}
 		err = r.Client.Get(ctx, key, o)
 		return o.Status.Digest, decision.AuthorsOf(o.Annotations), err
+	case v1alpha1.SubjectRiskReport:
+		o := &v1alpha1.RiskReport{}
+		err = r.Client.Get(ctx, key, o)
+		return decision.DigestOfRiskReport(o), decision.AuthorsOf(o.Annotations), err
 	}
 	key.Namespace = a.Namespace
 	if a.Spec.Subject.Kind == v1alpha1.SubjectWaiver {

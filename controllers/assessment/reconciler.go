@@ -30,7 +30,7 @@ import (
 const (
 	// BySuperseded is the index of CapabilityAssessments by the names of those that they supersede.
 	BySuperseded = "supersedes"
-	// ByDigest is the index of CapabilityAssessments and ModelDeployments by the weights that they are about.
+	// ByDigest is the index of CapabilityAssessments, RiskReports and ModelDeployments by the weights that they are about.
 	ByDigest = "digest"
 	// FieldManager owns the status of CapabilityAssessments.
 	FieldManager = "interlock-assessment"

@@ -32,6 +32,8 @@ type gathered struct {
 	enrolment []enrolment
 	// assessments of the model's weights.
 	assessments []v1alpha1.CapabilityAssessment
+	// riskReports that cover the model's weights.
+	riskReports []v1alpha1.RiskReport
 	// approvals in the model's namespace and in the one that serves all, and waivers of the namespace.
 	approvals []v1alpha1.Approval
 	waivers   []v1alpha1.Waiver
@@ -99,6 +101,11 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 		return nil, fmt.Errorf("list CapabilityAssessments: %w", err)
 	}
 	g.assessments = assessments.Items
+	reports := &v1alpha1.RiskReportList{}
+	if err := r.Client.List(ctx, reports, client.MatchingFields{assessment.ByDigest: md.Spec.Model.Digest}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list RiskReports: %w", err)
+	}
+	g.riskReports = reports.Items
 	if err := r.signed(ctx, g); err != nil {
 		return nil, err
 	}
@@ -249,7 +256,7 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 	judgements := make([]verdicts.Judgement, 0, len(g.enrolment))
 	for _, e := range g.enrolment {
 		in := decision.Input{
-			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, AdmittedPods: len(g.admitted()),
+			Now: now, PolicyName: e.policyName, Policy: e.policy, Model: g.model, Assessments: g.assessments, RiskReports: g.riskReports, AdmittedPods: len(g.admitted()),
 			Specs: g.specs(e.policy), PodRules: g.podRules, Approvals: g.approvals, Waivers: g.waivers, SharedNamespace: g.shared}
 		if decision.AsksApprovalOf(e.policy, v1alpha1.SubjectPolicy) {
 			in.PolicyDigest, in.PolicyAuthors = decision.Digest(e.policy, g.safeguards), g.authorsOf(e.policy)

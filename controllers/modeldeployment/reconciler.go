@@ -64,7 +64,7 @@ type Reconciler struct {
 	shortfalls shortfalls
 }
 
-// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments;attestations;approvals;waivers,verbs=list;watch
+// +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments;riskreports;attestations;approvals;waivers,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;patch;delete

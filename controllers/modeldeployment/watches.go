@@ -38,6 +38,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
+		Watches(&v1alpha1.RiskReport{}, handler.EnqueueRequestsFromMapFunc(r.modelsReported), specChanged).
 		Watches(&v1alpha1.Attestation{}, handler.EnqueueRequestsFromMapFunc(r.modelsAttested), specChanged).
 		WatchesRawSource(r.Evidence.Store.Arrivals(handler.EnqueueRequestsFromMapFunc(r.modelsAttested))).
 		Watches(&v1alpha1.Approval{}, handler.EnqueueRequestsFromMapFunc(r.modelsApproved), specChanged).
@@ -99,11 +100,23 @@ func (r *Reconciler) allModels(ctx context.Context, _ client.Object) []reconcile
 }
 
 func (r *Reconciler) modelsAssessed(ctx context.Context, o client.Object) []reconcile.Request {
-	var all []reconcile.Request
 	if a, ok := o.(*v1alpha1.CapabilityAssessment); ok {
-		for _, digest := range a.Spec.Digests {
-			all = append(all, r.models(ctx, client.MatchingFields{assessment.ByDigest: digest})...)
-		}
+		return r.modelsOfWeights(ctx, a.Spec.Digests)
+	}
+	return nil
+}
+
+func (r *Reconciler) modelsReported(ctx context.Context, o client.Object) []reconcile.Request {
+	if report, ok := o.(*v1alpha1.RiskReport); ok {
+		return r.modelsOfWeights(ctx, report.Spec.Digests)
+	}
+	return nil
+}
+
+func (r *Reconciler) modelsOfWeights(ctx context.Context, digests []string) []reconcile.Request {
+	var all []reconcile.Request
+	for _, digest := range digests {
+		all = append(all, r.models(ctx, client.MatchingFields{assessment.ByDigest: digest})...)
 	}
 	return all
 }

@@ -16,7 +16,7 @@ import (
 const DefaultCredential = "authentication.kubernetes.io/credential-id"
 
 // Kinds of which an annotation says who wrote them.
-var authored = []string{"capabilityassessments", "modeldeployments", "safeguards", "scalingpolicies"}
+var authored = []string{"capabilityassessments", "modeldeployments", "riskreports", "safeguards", "scalingpolicies"}
 
 // stamp writes into what people sign, ask for or write who did so. What a manifest says of that is overwritten.
 func stamp(install Install) Object {

@@ -224,6 +224,9 @@ func (v *Verdict) signOff(in Input, req requirement, waiverSignOffs []v1alpha1.S
 		}
 	}
 	v.SignOffs = append(v.SignOffs, waiverSignOffs...)
+	if len(askedSignOffs(in.Policy, v1alpha1.SubjectRiskReport, req.top)) > 0 && len(in.riskReports()) == 0 {
+		missing = append(missing, "no RiskReport covers the model's weights, so none is approved: file one")
+	}
 	for _, s := range in.decided(v.DecisionDigest) {
 		results := in.signedOff(s, askedSignOffs(in.Policy, s.kind, req.top)).results
 		for _, r := range results {
@@ -240,10 +243,14 @@ func (v *Verdict) signOff(in Input, req requirement, waiverSignOffs []v1alpha1.S
 
 // decided are the subjects without whose approval a policy holds a model.
 func (in Input) decided(digest string) []subject {
-	return []subject{
+	subjects := []subject{
 		{v1alpha1.SubjectDecision, in.Model.Name, digest, AuthorsOf(in.Model.Annotations)},
 		{v1alpha1.SubjectPolicy, in.Policy.Name, in.PolicyDigest, in.PolicyAuthors},
 	}
+	for _, r := range in.riskReports() {
+		subjects = append(subjects, subject{v1alpha1.SubjectRiskReport, r.Name, DigestOfRiskReport(r), AuthorsOf(r.Annotations)})
+	}
+	return subjects
 }
 
 // given says whether enough people have approved.

@@ -237,6 +237,55 @@ func TestPolicyApproved(t *testing.T) {
 	}
 }
 
+// TestRiskReportApproved is about the report that was filed last of those that cover the model: older ones are not fallen
+// back on.
+func TestRiskReportApproved(t *testing.T) {
+	report := func(name string, age time.Duration, digest, author string) v1alpha1.RiskReport {
+		return v1alpha1.RiskReport{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: name, CreationTimestamp: metav1.NewTime(now.Add(-age)),
+				Annotations: map[string]string{v1alpha1.CreatedByAnnotation: author, v1alpha1.EditedByAnnotation: author}},
+			Spec: v1alpha1.RiskReportSpec{
+				Source: v1alpha1.Source{Document: "Risk Report"}, Document: builder.Digest, Date: "2026-05-01", Digests: []string{digest}}}
+	}
+	may, june := report("may", 48*time.Hour, builder.Digest, "sam"), report("june", time.Hour, builder.Digest, "sam")
+	approvalOf := func(r v1alpha1.RiskReport, by string) v1alpha1.Approval {
+		return *builder.Approval(shared, "of-"+r.Name).Role("rso").Of(v1alpha1.SubjectRiskReport, r.Name, decision.DigestOfRiskReport(&r)).By(by).Build()
+	}
+	changed := may
+	changed.Spec.Document = "sha256:" + strings.Repeat("9", 64)
+	for name, tc := range map[string]struct {
+		filed     []v1alpha1.RiskReport
+		approvals []v1alpha1.Approval
+		cleared   bool
+		says      string
+	}{
+		"none is filed":             {says: "no RiskReport covers the model's weights"},
+		"one of other weights":      {filed: []v1alpha1.RiskReport{report("may", time.Hour, "sha256:other", "sam")}, says: "no RiskReport covers the model's weights"},
+		"not approved":              {filed: []v1alpha1.RiskReport{may}, says: "0 of 1 in role rso approved RiskReport may"},
+		"approved":                  {filed: []v1alpha1.RiskReport{may}, approvals: []v1alpha1.Approval{approvalOf(may, "rhea")}, cleared: true},
+		"by who wrote it":           {filed: []v1alpha1.RiskReport{may}, approvals: []v1alpha1.Approval{approvalOf(may, "sam")}, says: "0 of 1 in role rso"},
+		"another document":          {filed: []v1alpha1.RiskReport{changed}, approvals: []v1alpha1.Approval{approvalOf(may, "rhea")}, says: "0 of 1 in role rso"},
+		"the older one is approved": {filed: []v1alpha1.RiskReport{june, may}, approvals: []v1alpha1.Approval{approvalOf(may, "rhea")}, says: "RiskReport june"},
+		"filed in the same second":  {filed: []v1alpha1.RiskReport{may, report("other", 48*time.Hour, builder.Digest, "sam")}, approvals: []v1alpha1.Approval{approvalOf(may, "rhea")}, says: "RiskReport other"},
+		"the newer one is approved": {filed: []v1alpha1.RiskReport{june, may}, approvals: []v1alpha1.Approval{approvalOf(june, "rhea")}, cleared: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := decided(role("rso", approvalRule(v1alpha1.SubjectRiskReport)))
+			in.Model.Spec.Model.Digest = builder.Digest
+			in.RiskReports, in.Approvals = tc.filed, tc.approvals
+			v := decision.Decide(in)
+			if v.Cleared() != tc.cleared || !strings.Contains(text(v), tc.says) {
+				t.Errorf("%s, want it to say %q", text(v), tc.says)
+			}
+			in.Policy.Spec.SignOffs = nil
+			if v := decision.Decide(in); !v.Cleared() {
+				t.Errorf("a policy that asks for no approval: %s", text(v))
+			}
+		})
+	}
+}
+
 // TestSeats compares who counts in which role with all ways to seat people, one by one.
 func TestSeats(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

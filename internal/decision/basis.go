@@ -17,7 +17,7 @@ type Object struct {
 
 // Basis names what a verdict rests on besides the policy, its Safeguards and what is seen on the cluster: the assessments that
 // decide on a threshold, the evidence that shows or refutes a safeguard which holds the model, the waivers that excuse it from
-// one, and the approvals by which these, the decision or the policy count. What is there and decides nothing is left out, and
+// one, the risk report where one has to be approved, and the approvals by which these, the decision or the policy count. What is there and decides nothing is left out, and
 // so are approvals beyond those that are asked for.
 func Basis(in Input, v Verdict) []Object {
 	if in.Policy == nil || in.Model == nil {
@@ -59,6 +59,9 @@ func Basis(in Input, v Verdict) []Object {
 		}
 	}
 	for _, s := range in.decided(v.DecisionDigest) {
+		if s.kind == v1alpha1.SubjectRiskReport && len(askedSignOffs(in.Policy, s.kind, top)) > 0 {
+			basis = append(basis, Object{Kind: string(s.kind), Name: s.name, Digest: s.digest})
+		}
 		approved(s, top)
 	}
 	slices.SortFunc(basis, func(a, b Object) int {

@@ -36,6 +36,8 @@ type Input struct {
 	Model *v1alpha1.ModelDeployment
 	// Assessments of the model; those of other weights are ignored.
 	Assessments []v1alpha1.CapabilityAssessment
+	// RiskReports that cover the model; those of other weights are ignored.
+	RiskReports []v1alpha1.RiskReport
 	// Findings hold what was found of each Safeguard, by its name. What is not here is unknown.
 	Findings map[string]Finding
 	// AdmittedPods counts the living pods of the model that are past the gate.

@@ -15,11 +15,11 @@ type subject struct {
 	authors []string
 }
 
-var subjectKinds = []v1alpha1.SubjectKind{v1alpha1.SubjectAssessment, v1alpha1.SubjectWaiver, v1alpha1.SubjectDecision, v1alpha1.SubjectPolicy}
+var subjectKinds = []v1alpha1.SubjectKind{v1alpha1.SubjectAssessment, v1alpha1.SubjectWaiver, v1alpha1.SubjectDecision, v1alpha1.SubjectPolicy, v1alpha1.SubjectRiskReport}
 
 // clusterScoped says whether the subject is in no namespace.
 func (s *subject) clusterScoped() bool {
-	return s.kind == v1alpha1.SubjectAssessment || s.kind == v1alpha1.SubjectPolicy
+	return s.kind == v1alpha1.SubjectAssessment || s.kind == v1alpha1.SubjectPolicy || s.kind == v1alpha1.SubjectRiskReport
 }
 
 // DigestOfAssessment identifies what an assessment says.
@@ -29,6 +29,29 @@ func DigestOfAssessment(a *v1alpha1.CapabilityAssessment) string {
 
 func subjectOfAssessment(a *v1alpha1.CapabilityAssessment) subject {
 	return subject{v1alpha1.SubjectAssessment, a.Name, DigestOfAssessment(a), AuthorsOf(a.Annotations)}
+}
+
+// DigestOfRiskReport identifies a report: its document, and what it covers.
+func DigestOfRiskReport(r *v1alpha1.RiskReport) string {
+	return digestOfParts(v1alpha1.SubjectRiskReport, r.Name, r.Spec)
+}
+
+// riskReports are those that cover the model and were filed last: several, if it was in the same second. Older ones are not
+// fallen back on: what is known now is in the newest.
+func (in Input) riskReports() (last []*v1alpha1.RiskReport) {
+	for i := range in.RiskReports {
+		r := &in.RiskReports[i]
+		if !slices.Contains(r.Spec.Digests, in.Model.Spec.Model.Digest) {
+			continue
+		}
+		if len(last) > 0 && r.CreationTimestamp.After(last[0].CreationTimestamp.Time) {
+			last = nil
+		}
+		if len(last) == 0 || r.CreationTimestamp.Equal(&last[0].CreationTimestamp) {
+			last = append(last, r)
+		}
+	}
+	return last
 }
 
 func subjectOfWaiver(w *v1alpha1.Waiver) subject {

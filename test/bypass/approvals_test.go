@@ -107,7 +107,7 @@ func approvalTricks() {
 		loosened := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"lease":"24h"}}`))
 
 		By("as it is, RBAC refuses it")
-		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted"),
+		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted"), newRiskReport("planted"),
 			builder.Attestation(t.namespace, "planted", reviewed(time.Hour).Sign(redTeam))} {
 			Expect(stolen.Create(ctx, o)).To(MatchError(ContainSubstring("cannot create resource")))
 		}
@@ -122,7 +122,7 @@ func approvalTricks() {
 			Expect(admin.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: t.namespace + "-stolen"}})).To(Succeed())
 		})
 		stolen.waitMay(ctx, "", "create", v1alpha1.GroupVersion.Group, "approvals")
-		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted"),
+		for _, o := range []client.Object{t.approval("a", "rso"), t.waiver("w"), builder.Safeguard("planted").Egress().Build(), newAssessment("planted"), newRiskReport("planted"),
 			builder.Attestation(t.namespace, "planted", reviewed(time.Hour).Sign(redTeam))} {
 			Expect(stolen.Create(ctx, o)).To(beRefusedBy(admission.AuthorityPolicy, notInterlock))
 		}
@@ -370,4 +370,11 @@ func grantCluster(ctx context.Context, p person, name string, rules ...rbacv1.Po
 	Expect(admin.Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name}, Subjects: subject,
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}})).To(Succeed())
+}
+
+func newRiskReport(name string) *v1alpha1.RiskReport {
+	return &v1alpha1.RiskReport{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1alpha1.RiskReportSpec{
+			Source: v1alpha1.Source{Document: "Risk Report"}, Document: builder.Digest, Date: "2026-05-01", Digests: []string{builder.Digest}}}
 }

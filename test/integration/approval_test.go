@@ -185,6 +185,23 @@ var _ = Describe("Sign-offs", func() {
 		w.awaitHeld(ctx, "llm", 1)
 	})
 
+	It("are asked for the risk report that covers a model, and for the next one when that is filed", func(ctx SpecContext) {
+		w := newWorld(ctx, evict(0, time.Second), signedOffBy("rso", v1alpha1.ApprovalRule{Kind: v1alpha1.SubjectRiskReport}))
+		md := w.modelDeployment("llm", builder.ASL2)
+		md.Spec.Model.Digest = w.digest("llm")
+		create(ctx, md, w.deployment("server", 1, w.pinnedPod("llm")), w.denyEgress())
+		Eventually(w.modelReady("llm")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonNotApproved, "no RiskReport covers the model's weights"))
+
+		rhea := w.newOfficer(ctx, "rhea", "rso")
+		publish(ctx, w.riskReport("may", "llm"))
+		rhea.approve(ctx, w, "llm", "rso", v1alpha1.SubjectRiskReport)
+		w.awaitCleared(ctx, "llm", 1)
+
+		publish(ctx, w.riskReport("june", "llm"))
+		w.awaitHeld(ctx, "llm", 1)
+		Eventually(w.modelReady("llm")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonNotApproved, "RiskReport "+w.ns+"-june"))
+	})
+
 	It("are asked for what an assessment rules out, and not for the danger that it finds", func(ctx SpecContext) {
 		w := assessedWorld(ctx, v1alpha1.AssessmentRules{}, signedOffBy("rso", v1alpha1.ApprovalRule{Kind: v1alpha1.SubjectAssessment}))
 		file(ctx, w.filed("may", "llm", time.Hour, v1alpha1.AssessmentRuledOut))

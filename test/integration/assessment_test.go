@@ -46,10 +46,23 @@ func (w *world) filed(name, model string, age time.Duration, outcome v1alpha1.As
 func file(ctx context.Context, assessments ...*builder.AssessmentBuilder) {
 	GinkgoHelper()
 	for _, b := range assessments {
-		a := b.Build()
-		create(ctx, a)
-		DeferCleanup(func(ctx SpecContext) { Expect(client.IgnoreNotFound(api.Delete(ctx, a))).To(Succeed()) })
+		publish(ctx, b.Build())
 	}
+}
+
+// publish creates an object of the cluster, and takes it away after the test.
+func publish(ctx context.Context, o client.Object) {
+	GinkgoHelper()
+	create(ctx, o)
+	DeferCleanup(func(ctx SpecContext) { Expect(client.IgnoreNotFound(api.Delete(ctx, o))).To(Succeed()) })
+}
+
+// riskReport covers the weights of one model.
+func (w *world) riskReport(name, model string) *v1alpha1.RiskReport {
+	return &v1alpha1.RiskReport{
+		ObjectMeta: metav1.ObjectMeta{Name: w.ns + "-" + name},
+		Spec: v1alpha1.RiskReportSpec{
+			Source: v1alpha1.Source{Document: "Risk Report, " + name}, Document: w.digest(name), Date: "2026-05-01", Digests: []string{w.digest(model)}}}
 }
 
 func assessmentReady(name string) func(context.Context) (metav1.Condition, error) {

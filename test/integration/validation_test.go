@@ -89,7 +89,6 @@ var refused = map[string]refusal{
 	"a digest in capitals":             {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Model.Digest = strings.ToUpper(builder.Digest) }), "spec.model.digest"},
 	"a digest that was cut":            {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Model.Digest = builder.Digest[:70] }), "spec.model.digest"},
 	"a model as its own fallback":      {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Fallback = &v1alpha1.Fallback{ModelDeployment: md.Name} }), "a model cannot be its own fallback"},
-	"a fallback for no clients":        {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Fallback = &v1alpha1.Fallback{ModelDeployment: "safer"} }), "name in services or httpRoutes what clients go through"},
 	"a model without a level":          {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.AssessedLevel = "" }), "spec.assessedLevel"},
 	"an audience that nobody heard of": {modelWith(func(md *v1alpha1.ModelDeployment) { md.Spec.Audience = "Nobody" }), "spec.audience"},
 
@@ -104,6 +103,7 @@ var unchangeable = map[string]change{
 		o.(*v1alpha1.CapabilityAssessment).Spec.Outcomes[0].Outcome = v1alpha1.AssessmentRuledOut
 	},
 		"an assessment is never edited"},
+	"a risk report": {riskReport, func(o client.Object) { o.(*v1alpha1.RiskReport).Spec.Document = "sha256:" + strings.Repeat("0", 64) }, "a risk report is never edited"},
 	"the date of a goal": {roadmap, func(o client.Object) { o.(*v1alpha1.SafetyRoadmap).Spec.Goals[0].TargetDate = "2028-01-01" },
 		"targetDate is never changed"},
 	"an update of a goal": {roadmap, func(o client.Object) { o.(*v1alpha1.SafetyRoadmap).Spec.Goals[0].Updates = nil },
@@ -252,6 +252,14 @@ func assessmentWith(change func(*v1alpha1.CapabilityAssessmentSpec)) func() clie
 		a := assessment().(*v1alpha1.CapabilityAssessment)
 		change(&a.Spec)
 		return a
+	}
+}
+
+func riskReport() client.Object {
+	return &v1alpha1.RiskReport{
+		ObjectMeta: metav1.ObjectMeta{Name: "validation"},
+		Spec: v1alpha1.RiskReportSpec{
+			Source: v1alpha1.Source{Document: "Risk Report"}, Document: builder.Digest, Date: "2026-05-01", Digests: []string{builder.Digest}},
 	}
 }
 
