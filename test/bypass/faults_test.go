@@ -36,7 +36,7 @@ func faults() {
 
 		free := t.count(ctx, llama, freed)
 		Expect(free).To(And(BeNumerically(">", 0), BeNumerically("<", many)), "killed in the middle")
-		AddReportEntry("released before the kill", free)
+		AddReportEntry("released before the kill", ReportEntryVisibilityFailureOrVerbose, free)
 		for _, pod := range t.pods(ctx, v1alpha1.ModelLabel, llama) {
 			if gatedBy(&pod, v1alpha1.ClearanceGate) {
 				expectRefused(ctx, t.editor, &pod, gateRemovals()[:1], "interlock-guard", "only Interlock takes the scheduling gate")
