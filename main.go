@@ -170,7 +170,7 @@ func slim(o any) (any, error) {
 func cacheOptions() cache.Options {
 	named, err := labels.NewRequirement(v1alpha1.ModelLabel, selection.Exists, nil)
 	utilruntime.Must(err)
-	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{admission.ManagedByLabel: admission.ManagedBy})}
+	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy})}
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{

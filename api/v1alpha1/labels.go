@@ -50,3 +50,9 @@ const (
 
 // PolicyLabels are the labels of a Namespace that name a ScalingPolicy.
 var PolicyLabels = [...]string{EnforceLabel, WarnLabel, AuditLabel}
+
+// ManagedByLabel is of every object that Interlock keeps, ManagedBy its value.
+const (
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	ManagedBy      = "interlock"
+)

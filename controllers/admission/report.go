@@ -9,13 +9,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/status"
 	"github.com/interlock-dev/interlock/internal/adjust"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -25,13 +25,12 @@ import (
 func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard, policies []v1alpha1.ScalingPolicy, unusable map[string]error) (behind bool, err error) {
 	var errs []error
 	patch := func(o, before client.Object) (written bool) {
-		options := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		err := r.Client.Status().Patch(ctx, o, options, client.FieldOwner(FieldManager))
-		behind = behind || apierrors.IsConflict(err)
-		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+		written, late, err := status.Write(ctx, r.Client, before, o, FieldManager)
+		behind = behind || late
+		if err != nil {
 			errs = append(errs, fmt.Errorf("report on %s: %w", o.GetName(), err))
 		}
-		return err == nil
+		return written
 	}
 	exists := map[string]bool{}
 	for i := range safeguards {

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/controllers/status"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
@@ -80,13 +80,12 @@ func (r *Waivers) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result,
 	before := w.DeepCopy()
 	next := stand(w, md, now)
 	if !apiequality.Semantic.DeepEqual(before.Status, w.Status) {
-		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		err := r.Client.Status().Patch(ctx, w, patch, client.FieldOwner(FieldManager))
-		if apierrors.IsConflict(err) {
+		written, behind, err := status.Write(ctx, r.Client, before, w, FieldManager)
+		if behind {
 			return ctrl.Result{RequeueAfter: catchUp}, nil
 		}
-		if err != nil {
-			return ctrl.Result{}, client.IgnoreNotFound(err)
+		if !written {
+			return ctrl.Result{}, err
 		}
 		r.tell(before, w)
 	}

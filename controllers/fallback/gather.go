@@ -41,9 +41,8 @@ func (r *Reconciler) gather(ctx context.Context, model types.NamespacedName) (*s
 		return nil, fmt.Errorf("get namespace: %w", err)
 	}
 	s.isDefault = ns.Labels[v1alpha1.ModelLabel] == model.Name
-	name, enforced := ns.Labels[v1alpha1.EnforceLabel]
-	s.input.Enforced = enforced && !slices.Contains(r.Install.NeverEnrolled(), model.Namespace)
-	if s.input.Enforced && name != "" {
+	var name string
+	if name, s.input.Enforced = r.Install.Enforced(ns); name != "" {
 		policy := &v1alpha1.ScalingPolicy{}
 		switch err := r.Client.Get(ctx, client.ObjectKey{Name: name}, policy); {
 		case err == nil:
@@ -99,18 +98,12 @@ func (r *Reconciler) standing(ctx context.Context, model types.NamespacedName, l
 			continue
 		}
 		s.Admitted++
-		if ready(pod) && pod.DeletionTimestamp == nil {
+		if workload.Ready(pod) && pod.DeletionTimestamp == nil {
 			serving = append(serving, pod)
 		}
 	}
 	s.Ready = len(serving)
 	return s, serving, nil
-}
-
-func ready(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // by is the fallback as what is turned needs to know it.

@@ -8,12 +8,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/status"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
@@ -72,16 +71,11 @@ func (r *Reconciler) report(ctx context.Context, md *v1alpha1.ModelDeployment, c
 	if apiequality.Semantic.DeepEqual(md.Status, after.Status) {
 		return nil
 	}
-	patch := client.MergeFromWithOptions(md.DeepCopy(), client.MergeFromWithOptimisticLock{})
-	err := r.Client.Status().Patch(ctx, after, patch, client.FieldOwner(FieldManager))
-	if apierrors.IsConflict(err) { // the cache is behind, and what it lacks wakes us
-		return nil
+	written, _, err := status.Write(ctx, r.Client, md, after, FieldManager) // if the cache is behind, what it lacks wakes us
+	if written {
+		r.tell(after, was, c)
 	}
-	if err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	r.tell(after, was, c)
-	return nil
+	return err
 }
 
 // tell sends an event when clients have gone, have come back, or should go and do not.

@@ -18,6 +18,7 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/workload"
 )
 
 // SetupWithManager watches what bears on where clients go. Services and HTTPRoutes are not watched: those of a cluster are
@@ -42,7 +43,7 @@ func serviceChanged() predicate.Predicate {
 		if !ok {
 			return service{}
 		}
-		return service{safeguard.Living(pod), safeguard.Held(pod), ready(pod), pod.DeletionTimestamp != nil}
+		return service{safeguard.Living(pod), safeguard.Held(pod), workload.Ready(pod), pod.DeletionTimestamp != nil}
 	}
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return of(e.ObjectOld) != of(e.ObjectNew) || !apiequality.Semantic.DeepEqual(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())

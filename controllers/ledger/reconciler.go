@@ -102,8 +102,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // enforced says whether the API server needs a ledger here: also for a label without a value, which its policies go by.
 func (r *Reconciler) enforced(ns *metav1.PartialObjectMetadata) bool {
-	_, labelled := ns.Labels[v1alpha1.EnforceLabel]
-	return labelled && !slices.Contains(r.Install.NeverEnrolled(), ns.Name)
+	_, enforced := r.Install.Enforced(ns)
+	return enforced
 }
 
 func enrolled(ns *metav1.PartialObjectMetadata) bool {

@@ -33,7 +33,7 @@ func (g *gathered) attest(e enrolment, now time.Time, attestable []*safeguard.Co
 	for _, compiled := range attestable {
 		found := compiled.Attest(in)
 		findings[compiled.Name] = found.Finding
-		g.dated = sooner(g.dated, found.Next)
+		g.dated = decision.Sooner(g.dated, found.Next)
 		if found.Unfetched && e.label == v1alpha1.EnforceLabel {
 			g.unfetched[compiled.Name] = true
 		}

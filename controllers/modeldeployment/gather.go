@@ -233,7 +233,7 @@ func (r *Reconciler) enrolmentLabels(ctx context.Context, namespace string) (map
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: namespace}, ns); err != nil {
 		return nil, fmt.Errorf("get namespace: %w", err)
 	}
-	if slices.Contains(r.Install.NeverEnrolled(), namespace) {
+	if _, enforced := r.Install.Enforced(ns); !enforced {
 		delete(ns.Labels, v1alpha1.EnforceLabel)
 	}
 	return ns.Labels, nil

@@ -24,6 +24,7 @@ import (
 	recordctrl "github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/record"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/workload"
@@ -92,9 +93,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if r.mustWait(req.NamespacedName, g, judgements) {
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
-	next := sooner(g.lookAgain, sooner(g.settled, g.dated))
+	next := decision.Sooner(g.lookAgain, decision.Sooner(g.settled, g.dated))
 	for _, j := range judgements {
-		next = sooner(next, j.Verdict.Revisit)
+		next = decision.Sooner(next, j.Verdict.Revisit)
 	}
 	if !r.post(now, g, judgements) {
 		return r.awaitRecord(ctx, now, next, g, judgements)
@@ -114,13 +115,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	g.workloads, foundErr = r.Workloads.Find(ctx, g.pods)
 	again, err := r.act(ctx, now, g, enforced, report)
 	due, replaceErr := r.replace(ctx, now, g, enforced, report)
-	again = sooner(again, due)
+	again = decision.Sooner(again, due)
 	report.status.Workloads, listErr = r.describeWorkloads(ctx, g)
 	behind, reportErr := r.report(ctx, md, report)
 	if behind {
-		again = sooner(again, now.Add(catchUp))
+		again = decision.Sooner(again, now.Add(catchUp))
 	}
-	return ctrl.Result{RequeueAfter: revisit(now, sooner(next, again))}, errors.Join(foundErr, err, replaceErr, listErr, reportErr)
+	return ctrl.Result{RequeueAfter: revisit(now, decision.Sooner(next, again))}, errors.Join(foundErr, err, replaceErr, listErr, reportErr)
 }
 
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.
@@ -188,14 +189,6 @@ func (r *Reconciler) ledgerAgrees(ctx context.Context, md *v1alpha1.ModelDeploym
 	}
 	return found && have.Equal(enforced.Entry(md.Name)) && slices.Equal(admission.FindWeights(ledger.Spec.Weights, md.Name), enforced.Weights) &&
 		admission.SameExemptions(admission.FindExemptions(ledger.Spec.Exemptions, md.Name), enforced.Verdict.Exemptions), nil
-}
-
-// sooner gives the earlier of two times, of which zero is never.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // revisit gives how long to wait for a time; zero, for ever.

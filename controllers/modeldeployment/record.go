@@ -12,6 +12,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/record"
 )
 
@@ -81,7 +82,7 @@ func (r *Reconciler) awaitRecord(ctx context.Context, now, next time.Time, g *ga
 	}
 	behind, err := r.report(ctx, md, rep)
 	if behind {
-		next = sooner(next, now.Add(catchUp))
+		next = decision.Sooner(next, now.Add(catchUp))
 	}
 	return ctrl.Result{RequeueAfter: revisit(now, next)}, err
 }

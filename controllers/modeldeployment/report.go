@@ -7,12 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/status"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
@@ -110,13 +109,9 @@ func (r *Reconciler) report(ctx context.Context, md *v1alpha1.ModelDeployment, r
 	if apiequality.Semantic.DeepEqual(before.Status, md.Status) {
 		return false, nil
 	}
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	err = r.Client.Status().Patch(ctx, md, patch, client.FieldOwner(FieldManager))
-	if apierrors.IsConflict(err) {
-		return true, nil
-	}
-	if err != nil {
-		return false, client.IgnoreNotFound(err)
+	written, behind, err := status.Write(ctx, r.Client, before, md, FieldManager)
+	if !written {
+		return behind, err
 	}
 	r.tell(before, md)
 	return false, nil

@@ -40,7 +40,7 @@ func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, 
 		s.NextStepTime = &metav1.Time{Time: next}
 	}
 	if measures.Evict && len(g.admitted()) > 0 {
-		next = sooner(next, now.Add(retryEviction))
+		next = decision.Sooner(next, now.Add(retryEviction))
 	}
 	return next, errors.Join(isolated, evicted, stopped)
 }

@@ -102,7 +102,7 @@ func (k *kinds) try(ctx context.Context, kind schema.GroupVersionKind) (why stri
 	case mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 		return fmt.Sprintf("%s is not namespaced, so no model can have one", kind.GroupKind()), nil
 	}
-	err = k.live.List(ctx, listOf(kind), client.Limit(1), client.MatchingLabels{adjust.ManagedByLabel: adjust.ManagedBy})
+	err = k.live.List(ctx, listOf(kind), client.Limit(1), client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy})
 	if apierrors.IsForbidden(err) {
 		return rightsWanted(mapping.Resource.GroupResource()), nil
 	}

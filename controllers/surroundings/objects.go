@@ -216,15 +216,7 @@ func (r *Reconciler) removeOthers(ctx context.Context, model types.NamespacedNam
 			}
 		}
 	}
-	return left, joined(errs)
-}
-
-// joined keeps a single error as it is, so that it can be told what it is.
-func joined(errs []error) error {
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
+	return left, errors.Join(errs...)
 }
 
 // applied remembers what was applied around each model, so that what is as it was left needs no request. It is safe for

@@ -32,12 +32,6 @@ const (
 	labelGroup = "interlock.dev"
 )
 
-// ManagedByLabel is of every object that Interlock keeps, ManagedBy its value.
-const (
-	ManagedByLabel = "app.kubernetes.io/managed-by"
-	ManagedBy      = "interlock"
-)
-
 // Template is one object of a Safeguard before the values of a model are filled in.
 type Template struct {
 	// Kind of the object.
@@ -125,7 +119,7 @@ func checkMetadata(metadata any) error {
 			if _, ok := entries[key].(string); !ok {
 				return fmt.Errorf(".manifest.metadata.%s[%s]: the value must be a text; put it in quotes", field, key)
 			}
-			if prefix, _, _ := strings.Cut(key, "/"); key == ManagedByLabel || within(prefix, labelGroup) {
+			if prefix, _, _ := strings.Cut(key, "/"); key == v1alpha1.ManagedByLabel || within(prefix, labelGroup) {
 				return fmt.Errorf(".manifest.metadata.%s[%s]: it is Interlock's own; take it away", field, key)
 			}
 		}
@@ -164,5 +158,5 @@ func (t Template) Object(v Values) (*unstructured.Unstructured, error) {
 
 // Labels are of the objects that a Safeguard asks for around a model.
 func Labels(model, safeguard string) map[string]string {
-	return map[string]string{ManagedByLabel: ManagedBy, v1alpha1.AdjustedForLabel: model, v1alpha1.AdjustedByLabel: safeguard}
+	return map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy, v1alpha1.AdjustedForLabel: model, v1alpha1.AdjustedByLabel: safeguard}
 }

@@ -54,7 +54,7 @@ spec:
 	want := map[string]any{
 		"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
 		"metadata": map[string]any{"name": "egress-llm", "namespace": "serving",
-			"labels": map[string]any{"team": "of-serving", ManagedByLabel: ManagedBy, v1alpha1.AdjustedForLabel: "llm",
+			"labels": map[string]any{"team": "of-serving", v1alpha1.ManagedByLabel: v1alpha1.ManagedBy, v1alpha1.AdjustedForLabel: "llm",
 				v1alpha1.AdjustedByLabel: "egress"},
 			"annotations": map[string]any{"example.com/why": "egress of rsp-v2.2 for " + llm.Digest + ", $(5)"}},
 		"spec": map[string]any{

@@ -36,12 +36,6 @@ const (
 	AuthorityPolicy = "interlock-authority"
 )
 
-// ManagedByLabel and ManagedBy mark the policy objects that the operator keeps.
-const (
-	ManagedByLabel = "app.kubernetes.io/managed-by"
-	ManagedBy      = "interlock"
-)
-
 // Install is what the policies have to know of the installation.
 type Install struct {
 	// Username is the operator's own, "system:serviceaccount:NAMESPACE:NAME".
@@ -106,6 +100,15 @@ func Policies(install Install, rules []Rule) []Object {
 	}
 }
 
+// Enforced says by which policy the pods of a namespace are held, if by any: also by one without a name, which holds them all.
+func (i Install) Enforced(ns metav1.Object) (policy string, enforced bool) {
+	if slices.Contains(i.NeverEnrolled(), ns.GetName()) {
+		return "", false
+	}
+	policy, enforced = ns.GetLabels()[v1alpha1.EnforceLabel]
+	return policy, enforced
+}
+
 // NeverEnrolled lists the namespaces that no policy can be put over: the cluster, or Interlock, would not come up again.
 func (i Install) NeverEnrolled() []string {
 	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, i.Namespace}
@@ -127,7 +130,7 @@ func ledger(name string, notFound admissionv1.ParameterNotFoundActionType) *admi
 func notices() *admissionv1.ParamRef { return ledger(v1alpha1.NoticesName, admissionv1.AllowAction) }
 
 func meta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Name: name, Labels: map[string]string{ManagedByLabel: ManagedBy}}
+	return metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}}
 }
 
 func ledgerKind() *admissionv1.ParamKind {

@@ -76,7 +76,7 @@ func TestPoliciesAreValid(t *testing.T) {
 				if errs := validation.IsDNS1123Subdomain(o.GetName()); errs != nil {
 					t.Errorf("name %q: %v", o.GetName(), errs)
 				}
-				if o.GetObjectKind().GroupVersionKind().GroupVersion() != admissionv1.SchemeGroupVersion || o.GetLabels()[admission.ManagedByLabel] != admission.ManagedBy {
+				if o.GetObjectKind().GroupVersionKind().GroupVersion() != admissionv1.SchemeGroupVersion || o.GetLabels()[v1alpha1.ManagedByLabel] != v1alpha1.ManagedBy {
 					t.Errorf("%s is a %s with labels %v", o.GetName(), o.GetObjectKind().GroupVersionKind(), o.GetLabels())
 				}
 				var err error
@@ -312,7 +312,7 @@ func TestSame(t *testing.T) {
 			}
 			for name, have := range map[string]admission.Object{
 				"no labels":             changed(func(o admission.Object) { o.SetLabels(nil) }),
-				"another's label":       changed(func(o admission.Object) { o.SetLabels(map[string]string{admission.ManagedByLabel: "someone"}) }),
+				"another's label":       changed(func(o admission.Object) { o.SetLabels(map[string]string{v1alpha1.ManagedByLabel: "someone"}) }),
 				"another policy's spec": admission.Policies(install, nil)[0],
 			} {
 				if name == "another policy's spec" && want.GetName() == admission.HoldPolicy {

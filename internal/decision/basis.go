@@ -17,8 +17,8 @@ type Object struct {
 
 // Basis names what a verdict rests on besides the policy, its Safeguards and what is seen on the cluster: the assessments that
 // decide on a threshold, the evidence that shows or refutes a safeguard which holds the model, the waivers that excuse it from
-// one, the risk report where one has to be approved, and the approvals by which these, the decision or the policy count. What is there and decides nothing is left out, and
-// so are approvals beyond those that are asked for.
+// one, the risk report where one has to be approved, and the approvals by which these, the decision or the policy count. What
+// is there and decides nothing is left out, and so are approvals beyond those that are asked for.
 func Basis(in Input, v Verdict) []Object {
 	if in.Policy == nil || in.Model == nil {
 		return nil

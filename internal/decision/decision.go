@@ -187,7 +187,7 @@ func (v *Verdict) weigh(thresholds []threshold) (notAssessed []string) {
 	for i := range thresholds {
 		t := &thresholds[i]
 		v.Thresholds = append(v.Thresholds, t.result())
-		v.Revisit = sooner(v.Revisit, t.validUntil())
+		v.Revisit = Sooner(v.Revisit, t.validUntil())
 		if t.holds() {
 			notAssessed = append(notAssessed, fmt.Sprintf("%s (%s)", t.definition.Name, t.state()))
 		}
@@ -202,7 +202,7 @@ func (v *Verdict) wait(now time.Time, waivers []waiver) {
 		w := &waivers[i]
 		for _, at := range []time.Time{w.begins, w.ends} {
 			if now.Before(at) {
-				v.Revisit = sooner(v.Revisit, at)
+				v.Revisit = Sooner(v.Revisit, at)
 			}
 		}
 		if len(v.Waivers) < maxWaivers {
@@ -215,7 +215,7 @@ func (v *Verdict) wait(now time.Time, waivers []waiver) {
 func (v *Verdict) await(in Input) {
 	for i := range in.Assessments {
 		if a := &in.Assessments[i]; in.Now.Before(a.Spec.AssessedAt.Time) && in.concerns(a) {
-			v.Revisit = sooner(v.Revisit, a.Spec.AssessedAt.UTC())
+			v.Revisit = Sooner(v.Revisit, a.Spec.AssessedAt.UTC())
 		}
 	}
 }
@@ -326,7 +326,7 @@ func (v *Verdict) judge(in Input, req requirement, waivers []waiver) {
 			v.waive(r, excuse(waivers, o.safeguard, wholeModel))
 		}
 		if f.State == v1alpha1.SafeguardSatisfied && r.ValidUntil != nil && in.Now.Before(r.ValidUntil.Time) {
-			v.Revisit = sooner(v.Revisit, r.ValidUntil.Time)
+			v.Revisit = Sooner(v.Revisit, r.ValidUntil.Time)
 		}
 		if holds(r.Force) {
 			v.Required++
@@ -364,13 +364,13 @@ func (v *Verdict) clear(in Input, thresholds []threshold) {
 		v.Message = OneLine(fmt.Sprintf("%d of %d safeguards are in place, %d waived: %s", v.Met, v.Required, v.Waived, v.WaivedText()), maxMessage)
 	}
 	end, renew := LeaseEnd(in.Policy, in.Now)
-	v.ValidUntil, v.Revisit = end, sooner(v.Revisit, renew)
+	v.ValidUntil, v.Revisit = end, Sooner(v.Revisit, renew)
 	for i := range thresholds {
-		v.ValidUntil = sooner(v.ValidUntil, thresholds[i].validUntil())
+		v.ValidUntil = Sooner(v.ValidUntil, thresholds[i].validUntil())
 	}
 	for i := range v.Safeguards {
 		if r := &v.Safeguards[i]; r.ValidUntil != nil && holds(r.Force) {
-			v.ValidUntil = sooner(v.ValidUntil, r.ValidUntil.Time)
+			v.ValidUntil = Sooner(v.ValidUntil, r.ValidUntil.Time)
 		}
 	}
 }
@@ -459,8 +459,8 @@ func (f Finding) ends() *metav1.Time {
 	return &metav1.Time{Time: f.ValidUntil.UTC().Truncate(time.Second)}
 }
 
-// sooner gives the earlier of two times, of which zero is never.
-func sooner(a, b time.Time) time.Time {
+// Sooner gives the earlier of two times, of which zero is never.
+func Sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}

@@ -44,7 +44,7 @@ func (m Measures) Step() v1alpha1.ShortfallAction {
 func (m Measures) And(other Measures) Measures {
 	return Measures{
 		Warn: m.Warn || other.Warn, Isolate: m.Isolate || other.Isolate, Evict: m.Evict || other.Evict,
-		Force: m.Force || other.Force, Stop: m.Stop || other.Stop, Next: sooner(m.Next, other.Next),
+		Force: m.Force || other.Force, Stop: m.Stop || other.Stop, Next: Sooner(m.Next, other.Next),
 	}
 }
 

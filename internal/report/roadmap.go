@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // Goals tells how each goal of a roadmap stands, in the roadmap's order, and when time alone next changes that; zero,
@@ -22,7 +23,7 @@ func Goals(spec v1alpha1.SafetyRoadmapSpec, now time.Time) (statuses []v1alpha1.
 			continue
 		}
 		statuses = append(statuses, g.status)
-		next = sooner(next, g.next)
+		next = decision.Sooner(next, g.next)
 	}
 	if len(unreadable) > 0 {
 		err = errors.New(strings.Join(unreadable, "; "))
@@ -68,7 +69,7 @@ func stand(goal *v1alpha1.Goal, now time.Time) (standing, error) {
 	switch {
 	case !s.open():
 	case now.Before(s.ends):
-		s.next = sooner(s.next, s.ends)
+		s.next = decision.Sooner(s.next, s.ends)
 	default:
 		s.status.State = v1alpha1.GoalMissed
 	}
@@ -115,11 +116,3 @@ func read(goal *v1alpha1.Goal) ([]dated, error) {
 
 // day gives the beginning of a day in UTC.
 func day(d v1alpha1.Date) (time.Time, error) { return time.Parse(time.DateOnly, string(d)) }
-
-// sooner gives the earlier of two times, of which zero is never.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}

@@ -134,7 +134,7 @@ func (c *Compiled) Attest(in Case) (f Finding) {
 		}
 	default:
 		f.State, f.ValidUntil, f.Evidence = v1alpha1.SafeguardSatisfied, c.evidence.end(passes.time), passes.shown
-		m.next = sooner(m.next, passes.until)
+		m.next = decision.Sooner(m.next, passes.until)
 		f.Message = fmt.Sprintf("signed by %s on %s (%s)", passes.by(), day(passes.time), passes.name)
 		if !f.ValidUntil.IsZero() && !in.Now.Before(f.ValidUntil) {
 			f.State = v1alpha1.SafeguardExpired
@@ -250,7 +250,7 @@ func (m *matched) count(r *evidenceRule, in Case, a *Attested, signer, key strin
 		m.refused = append(m.refused, fmt.Sprintf("%s was not found again by %s", a.Name, a.Until.UTC().Format(time.RFC3339)))
 		return
 	}
-	m.candidates[a.Statement.Payload], c.until = c, sooner(c.until, a.Until)
+	m.candidates[a.Statement.Payload], c.until = c, decision.Sooner(c.until, a.Until)
 	if a.Statement.Time.Before(c.time) { // a later signature does not make what was done any newer
 		c.time = a.Statement.Time
 	}
@@ -331,14 +331,6 @@ func (r *evidenceRule) end(made time.Time) time.Time {
 		return time.Time{}
 	}
 	return made.Add(time.Duration(*r.spec.MaxAgeDays) * 24 * time.Hour)
-}
-
-// sooner gives the earlier of two times; zero is none.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

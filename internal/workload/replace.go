@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 const (
@@ -88,7 +89,7 @@ func (r Replacement) Plan(now time.Time) Plan {
 		return r.finish(now, stays)
 	}
 	plan, other := r.planHeld(now, held), r.planRunning(now, running)
-	plan.Evict, plan.Next = other.Evict, sooner(plan.Next, other.Next)
+	plan.Evict, plan.Next = other.Evict, decision.Sooner(plan.Next, other.Next)
 	if rank(other.State) > rank(plan.State) {
 		plan.State, plan.Message = other.State, other.Message
 	}
@@ -260,7 +261,7 @@ func (r Replacement) unready() (waits string, since time.Time) {
 		case p.DeletionTimestamp != nil:
 			leaving[owner] = p.Name
 			continue
-		case !p.Outdated && !ready(p.Pod) && (newest == nil || p.CreationTimestamp.After(newest.CreationTimestamp.Time)):
+		case !p.Outdated && !Ready(p.Pod) && (newest == nil || p.CreationTimestamp.After(newest.CreationTimestamp.Time)):
 			newest = p.Pod
 		}
 		present[owner]++
@@ -316,13 +317,16 @@ func controller(pod *corev1.Pod) types.UID {
 	return owner.UID
 }
 
-func ready(pod *corev1.Pod) bool { return readiness(pod) == 1 }
+// Ready says whether a pod is ready.
+func Ready(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
 
 // readiness is 1 for a pod that is ready, and 0 for others.
 func readiness(pod *corev1.Pod) int {
-	if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	}) {
+	if Ready(pod) {
 		return 1
 	}
 	return 0
@@ -333,14 +337,6 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// sooner gives the earlier of two times, of which zero is never.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // Do takes out what is planned, and says whether any pod went. A budget that forbids it is no error, but is reported.

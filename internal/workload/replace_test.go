@@ -242,7 +242,7 @@ func (s *simulated) look(t *rapid.T, m *simulatedModel) {
 func whole(m *simulatedModel) bool {
 	there := 0
 	for _, p := range m.pods {
-		if p.DeletionTimestamp == nil && ready(p.Pod) && controller(p.Pod) != "" && p.Spec.RestartPolicy != corev1.RestartPolicyNever {
+		if p.DeletionTimestamp == nil && Ready(p.Pod) && controller(p.Pod) != "" && p.Spec.RestartPolicy != corev1.RestartPolicyNever {
 			there++
 		}
 	}
@@ -259,7 +259,7 @@ func (s *simulated) pass(d time.Duration) {
 	s.now = s.now.Add(d)
 	for _, m := range s.models {
 		for i, p := range m.pods {
-			if p.DeletionTimestamp == nil && !ready(p.Pod) && !s.now.Before(p.CreationTimestamp.Add(m.readyAfter)) {
+			if p.DeletionTimestamp == nil && !Ready(p.Pod) && !s.now.Before(p.CreationTimestamp.Add(m.readyAfter)) {
 				of(m.name.Name)(m.pods[i].Pod)
 			}
 		}

@@ -15,10 +15,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -191,7 +188,7 @@ func (h *hostileRegistry) host() string { return strings.TrimPrefix(h.server.URL
 // push puts a manifest with one layer into a repository, and gives its reference.
 func (h *hostileRegistry) push(repository, content string) string {
 	GinkgoHelper()
-	image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), static.NewLayer([]byte(content), "application/vnd.dsse.envelope.v1+json"))
+	image, err := builder.EvidenceImage(content)
 	Expect(err).NotTo(HaveOccurred())
 	digest, err := image.Digest()
 	Expect(err).NotTo(HaveOccurred())

@@ -175,7 +175,7 @@ func removal() {
 // ours lists the admission policies and bindings of Interlock.
 func ours(ctx context.Context) []admission.Object {
 	GinkgoHelper()
-	label := client.MatchingLabels{admission.ManagedByLabel: admission.ManagedBy}
+	label := client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
 	mutating, mutatingBindings := &admissionv1.MutatingAdmissionPolicyList{}, &admissionv1.MutatingAdmissionPolicyBindingList{}
 	judging, judgingBindings := &admissionv1.ValidatingAdmissionPolicyList{}, &admissionv1.ValidatingAdmissionPolicyBindingList{}
 	for _, list := range []client.ObjectList{mutating, mutatingBindings, judging, judgingBindings} {

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
@@ -92,7 +91,7 @@ func settled(versions func() map[string]string) map[string]string {
 func versions(ctx context.Context, namespaces ...string) map[string]string {
 	GinkgoHelper()
 	all := map[string]string{}
-	ours := client.MatchingLabels{admission.ManagedByLabel: admission.ManagedBy}
+	ours := client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
 	for list, options := range map[client.ObjectList][]client.ListOption{
 		&admissionv1.MutatingAdmissionPolicyList{}:          {ours},
 		&admissionv1.MutatingAdmissionPolicyBindingList{}:   {ours},

@@ -64,7 +64,7 @@ var _ = Describe("The manager's policies", func() {
 		newWorld(ctx)
 		Eventually(func(g Gomega) {
 			policies := &admissionv1.ValidatingAdmissionPolicyList{}
-			g.Expect(api.List(ctx, policies, client.MatchingLabels{admission.ManagedByLabel: admission.ManagedBy})).To(Succeed())
+			g.Expect(api.List(ctx, policies, client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy})).To(Succeed())
 			g.Expect(policies.Items).NotTo(BeEmpty())
 			for _, p := range policies.Items {
 				g.Expect(p.Status.ObservedGeneration).To(Equal(p.Generation), p.Name)

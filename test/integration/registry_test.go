@@ -14,10 +14,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -77,8 +75,7 @@ func (r *evidenceRegistry) refer(subject, artifactType, content string) string {
 
 func imageOf(content string) v1.Image {
 	GinkgoHelper()
-	image, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
-		static.NewLayer([]byte(content), "application/vnd.dsse.envelope.v1+json"))
+	image, err := builder.EvidenceImage(content)
 	Expect(err).NotTo(HaveOccurred())
 	return image
 }

@@ -1,6 +1,11 @@
 package builder
 
 import (
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -20,4 +25,10 @@ func AttestationIn(namespace, name, reference string) *v1alpha1.Attestation {
 func AttestationAbout(namespace, name, subject, artifactType string) *v1alpha1.Attestation {
 	return &v1alpha1.Attestation{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.AttestationSpec{
 		Referrers: &v1alpha1.Referrers{Subject: subject, ArtifactType: artifactType}}}
+}
+
+// EvidenceImage makes what an envelope or bundle lies in a registry as: a manifest with one layer.
+func EvidenceImage(content string) (v1.Image, error) {
+	return mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		static.NewLayer([]byte(content), "application/vnd.dsse.envelope.v1+json"))
 }
