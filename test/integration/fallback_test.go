@@ -33,8 +33,8 @@ var _ = Describe("Falling back", func() {
 		md.Spec.Fallback = &v1alpha1.Fallback{ModelDeployment: "small", Services: []v1alpha1.FallbackService{
 			{Name: "chat"}, {Name: "front", Mode: v1alpha1.FallbackOwn, Ports: []v1alpha1.FallbackPort{{Name: "http", Port: 80}}}}}
 		create(ctx, w.denyEgress(), chat, md, w.deployment("big", 1, w.fitPod("big")))
+		w.awaitCleared(ctx, "big", 1) // before there is a fallback, to which clients would go if it were cleared first
 		w.clearedModel(ctx, "small")
-		w.awaitCleared(ctx, "big", 1)
 		Eventually(w.selectorOf("front")).WithContext(ctx).Should(Equal(big))
 		Expect(w.selectorOf("chat")(ctx)).To(Equal(own))
 		return chat
