@@ -31,10 +31,10 @@ var _ = Describe("Weights that workloads of other projects name", func() {
 		Expect(err).NotTo(HaveOccurred())
 		Expect(unstructured.SetNestedField(ray.Object, strings.ReplaceAll(serve, "model_source: Qwen/", "model_source: s3://models/"), "spec", "serveConfigV2")).To(Succeed())
 
-		// What of each is declared at first, and what must be besides.
+		// What each names, and of that what is not declared for a while.
 		type declared struct {
 			served
-			first   []string
+			kept    []string
 			lacking string
 		}
 		all := []declared{
@@ -45,15 +45,23 @@ var _ = Describe("Weights that workloads of other projects name", func() {
 			{served{namespace: "weights-ray", object: ray, standIn: rayService, pods: 2},
 				nil, "s3://models/Qwen2.5-7B-Instruct"},
 		}
-		By("serving what a model does not declare")
+		By("serving what a model declares")
 		for i := range all {
 			s := &all[i]
 			ns := builder.Namespace(s.namespace).Enforce(policyName).DefaultModel(model).Build()
 			s.object.SetNamespace(s.namespace)
-			for _, o := range []client.Object{ns, builder.ModelDeployment(s.namespace, model).Sources(s.first...).Build(), s.object} {
+			for _, o := range []client.Object{ns, builder.ModelDeployment(s.namespace, model).Sources(append(s.kept, s.lacking)...).Build(), s.object} {
 				Expect(api.Create(ctx, o)).To(Succeed(), s.namespace)
 			}
 			s.standIn.run(s.object)
+		}
+		for i := range all {
+			all[i].awaitRunning(ctx)
+		}
+
+		By("declaring it no more")
+		for i := range all {
+			all[i].declare(ctx, all[i].kept...)
 		}
 		for i := range all {
 			s := &all[i]
@@ -67,14 +75,9 @@ var _ = Describe("Weights that workloads of other projects name", func() {
 				"to stop a workload does not make its weights any others")
 		}
 
-		By("declaring it")
+		By("declaring it again")
 		for i := range all {
-			s := &all[i]
-			md, err := s.model(ctx)
-			Expect(err).NotTo(HaveOccurred())
-			before := md.DeepCopy()
-			md.Spec.Model.Sources = append(s.first, s.lacking)
-			Expect(api.Patch(ctx, md, client.MergeFrom(before))).To(Succeed())
+			all[i].declare(ctx, append(all[i].kept, all[i].lacking)...)
 		}
 		for i := range all {
 			all[i].awaitRunning(ctx)

@@ -157,6 +157,16 @@ func (s *served) model(ctx context.Context) (*v1alpha1.ModelDeployment, error) {
 	return md, api.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: model}, md)
 }
 
+// declare changes what the model says its weights are found by.
+func (s *served) declare(ctx context.Context, sources ...string) {
+	GinkgoHelper()
+	md, err := s.model(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	before := md.DeepCopy()
+	md.Spec.Model.Sources = sources
+	Expect(api.Patch(ctx, md, client.MergeFrom(before))).To(Succeed())
+}
+
 func (s *served) workload(state v1alpha1.WorkloadState, pods int) OmegaMatcher {
 	itself := SatisfyAll(
 		HaveField("Group", s.object.GroupVersionKind().Group), HaveField("Kind", s.object.GetKind()), HaveField("Name", s.object.GetName()),
