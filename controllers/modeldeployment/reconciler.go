@@ -37,8 +37,6 @@ const PodsByModel = "model"
 const FieldManager = "interlock-modeldeployment"
 
 const (
-	// retryEviction is how long to wait before pods that are to go and still run are tried again.
-	retryEviction = 5 * time.Second
 	// lookAtOwners is how often the owners of pods are looked at for weights that they name: nothing says when these change
 	// without a change of pods.
 	lookAtOwners = 20 * time.Second
@@ -63,6 +61,7 @@ type Reconciler struct {
 	Events  events.EventRecorder
 
 	shortfalls shortfalls
+	evictor    workload.Evictor
 }
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments;riskreports;attestations;approvals;waivers,verbs=list;watch

@@ -30,7 +30,7 @@ func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, 
 	report.status.Shortfall = s
 
 	isolated := r.isolate(ctx, g, measures, s)
-	eviction, evicted := workload.Evict(ctx, r.Client, g.admitted(), measures)
+	eviction, evicted := r.evictor.Evict(ctx, r.Client, now, g.admitted(), measures)
 	metrics.Evicted(eviction)
 	s.Blocked = boundedTo(maxBlocked, eviction.Obstacle)
 	stopped := r.stop(ctx, g, measures)
@@ -39,10 +39,7 @@ func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, 
 	if !next.IsZero() {
 		s.NextStepTime = &metav1.Time{Time: next}
 	}
-	if measures.Evict && len(g.admitted()) > 0 {
-		next = decision.Sooner(next, now.Add(retryEviction))
-	}
-	return next, errors.Join(isolated, evicted, stopped)
+	return decision.Sooner(next, eviction.Next), errors.Join(isolated, evicted, stopped)
 }
 
 // lasts says whether a shortfall goes on though no pod runs any more: until the model is cleared, where the policy stops

@@ -35,8 +35,6 @@ const (
 	recount = time.Minute
 	// inventory is how long until a namespace without strays is looked at again, should one have slipped through.
 	inventory = 10 * time.Minute
-	// retryEviction is how long to wait before strays that are to go and still run are tried again.
-	retryEviction = 5 * time.Second
 	// catchUp is how long to wait for a cache that is behind.
 	catchUp = 100 * time.Millisecond
 )
@@ -51,6 +49,8 @@ type Reconciler struct {
 	Live   client.Reader
 	Clock  clock.PassiveClock
 	Events events.EventRecorder
+
+	evictor workload.Evictor
 }
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments,verbs=get;list;watch
@@ -103,14 +103,11 @@ func (r *Reconciler) act(ctx context.Context, ledger *v1alpha1.ClearanceLedger, 
 		}
 		// No model names these pods, or what made them, so there is nothing else to isolate or stop.
 		s.measures.Evict = s.measures.Evict || s.measures.Isolate || s.measures.Stop
-		eviction, err := workload.Evict(ctx, r.Client, s.pods, s.measures)
+		eviction, err := r.evictor.Evict(ctx, r.Client, now, s.pods, s.measures)
 		metrics.Evicted(eviction)
 		errs = append(errs, err)
-		if s.measures.Evict {
-			wait = min(wait, retryEviction)
-		}
-		if !s.measures.Next.IsZero() {
-			wait = min(wait, max(s.measures.Next.Sub(now), time.Millisecond))
+		if next := decision.Sooner(s.measures.Next, eviction.Next); !next.IsZero() {
+			wait = min(wait, max(next.Sub(now), time.Millisecond))
 		}
 	}
 	return ctrl.Result{RequeueAfter: wait}, errors.Join(errs...)

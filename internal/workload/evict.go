@@ -4,13 +4,13 @@
 package workload
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -32,35 +32,44 @@ const maxObstacle = 1024
 
 // Eviction is how taking pods out of service went.
 type Eviction struct {
-	// Evicted, Deleted, Blocked and Failed count the pods by what came of the attempt.
+	// Evicted, Deleted, Blocked and Failed count the attempts by what came of them.
 	Evicted, Deleted, Blocked, Failed int
 	// Obstacle says in one line what keeps pods from going; empty when nothing does.
 	Obstacle string
+	// Next is when to try again; zero, there is nothing to try.
+	Next time.Time
 }
 
-// Evict takes pods out of service by the measures. Each pod is named by UID, so a namesake that came since is left
-// alone. What one pod meets with keeps no other from going; the error tells what is no budget's doing.
-func Evict(ctx context.Context, c client.Client, pods []*corev1.Pod, measures decision.Measures) (Eviction, error) {
-	// Always the same order, so that the same obstacle is always told of the same pod.
-	pods = slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
-	var e Eviction
+// Evictor takes pods out of service. The zero value is ready.
+type Evictor struct{ refusals refusals }
+
+// Evict takes pods out of service by the measures. Each pod is named by UID, so a namesake that came since is left alone.
+// What one pod meets with keeps no other from going, except that those wait which the same budget protects. A deadline
+// waits for no budget, and for nothing that one refused. The error tells what is no budget's doing.
+func (v *Evictor) Evict(ctx context.Context, c client.Client, now time.Time, pods []*corev1.Pod, measures decision.Measures) (Eviction, error) {
+	if !measures.Evict && !measures.Force || len(pods) == 0 {
+		return Eviction{}, nil
+	}
+	e := Eviction{Next: now.Add(retryEviction)}
 	var obstacles []string
 	var errs []error
-	for _, pod := range pods {
-		if !measures.Evict && !measures.Force || pod.DeletionTimestamp != nil && !lingers(pod, measures) {
+	for _, pod := range v.refusals.inTurn(pods) {
+		if pod.DeletionTimestamp != nil && !lingers(pod, measures) {
 			continue
 		}
-		count := &e.Evicted
-		take := evict
+		count, take := &e.Evicted, evict
 		if measures.Force {
 			count, take = &e.Deleted, forceOut
+		} else if known, rests := v.refusals.resting(pod, now); rests {
+			obstacles, e.Next = append(obstacles, known.String()), decision.Sooner(e.Next, known.at.Add(retryEviction))
+			continue
 		}
 		err := take(ctx, c, pod)
 		switch {
 		case err == nil:
 		case blocked(err):
 			count = &e.Blocked
-			obstacles = append(obstacles, fmt.Sprintf("pod %s: %s", pod.Name, wording(err)))
+			obstacles = append(obstacles, v.refusals.note(pod, pods, wording(err), now).String())
 		default:
 			count = &e.Failed
 			obstacles = append(obstacles, fmt.Sprintf("pod %s: %s", pod.Name, wording(err)))
@@ -69,7 +78,8 @@ func Evict(ctx context.Context, c client.Client, pods []*corev1.Pod, measures de
 		*count++
 	}
 	if len(obstacles) > 0 {
-		e.Obstacle = decision.OneLine(fmt.Sprintf("%d of %d pods, such as %s", len(obstacles), len(pods), obstacles[0]), maxObstacle)
+		// Always the same one, whatever came first.
+		e.Obstacle = decision.OneLine(fmt.Sprintf("%d of %d pods, such as %s", len(obstacles), len(pods), slices.Min(obstacles)), maxObstacle)
 	}
 	return e, errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -116,7 +117,11 @@ func TestEvict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &server{answers: tc.answers}
 			given := slices.Clone(tc.pods)
-			got, err := Evict(t.Context(), s, tc.pods, tc.measures)
+			got, err := new(Evictor).Evict(t.Context(), s, begin, tc.pods, tc.measures)
+			if again := (tc.measures.Evict || tc.measures.Force) && len(tc.pods) > 0; again != got.Next.Equal(begin.Add(retryEviction)) {
+				t.Errorf("tried again at %s, want in %s: %v", got.Next, retryEviction, again)
+			}
+			got.Next = time.Time{}
 			if diff := cmp.Diff(tc.asked, s.asked); diff != "" {
 				t.Errorf("asked of the API server (-want +got):\n%s", diff)
 			}
