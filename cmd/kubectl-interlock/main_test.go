@@ -75,6 +75,11 @@ func TestErrorsAreOneLine(t *testing.T) {
 		"no days":             {args: []string{"calendar", "--within", "0d"}, want: "must be a number of days"},
 		"too many days":       {args: []string{"calendar", "--within", "3651d"}, want: "must be a number of days"},
 		"more than a flag":    {args: []string{"calendar", "x"}, want: "unknown command"},
+		"nothing to approve":  {args: []string{"approve", "waiver", "--role=rso"}, want: "name what you approve: KIND NAME or KIND/NAME"},
+		"no such kind":        {args: []string{"approve", "pod", "x", "--role=rso"}, want: `"pod" is not a kind that is approved, which are capabilityassessment, waiver, modeldeployment`},
+		"no role":             {args: []string{"approve", "waiver/x"}, want: "--role is missing"},
+		"no dry run":          {args: []string{"approve", "waiver/x", "--role=rso", "--dry-run=maybe"}, want: `--dry-run is "maybe", but can be none, client, server`},
+		"approve, no format":  {args: []string{"approve", "waiver/x", "--role=rso", "-o", "wide"}, want: "can be json, yaml"},
 		"calendar, no format": {args: []string{"calendar", "-o", "name"}, want: "can be wide, json, yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {

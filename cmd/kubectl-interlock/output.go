@@ -64,3 +64,19 @@ func lines(texts []string) []string {
 	}
 	return clean
 }
+
+// facts are what a command tells of something, a line each.
+type facts [][2]string
+
+// add adds one, unless there is nothing to tell.
+func (f *facts) add(name, text string) {
+	if text != "" {
+		*f = append(*f, [2]string{line(name), line(text)})
+	}
+}
+
+func (f facts) print(w io.Writer) {
+	for _, fact := range f {
+		fmt.Fprintf(w, "  %-12s %s\n", fact[0], fact[1])
+	}
+}

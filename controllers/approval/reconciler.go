@@ -111,28 +111,17 @@ func (r *Reconciler) ready(ctx context.Context, a *v1alpha1.Approval) (metav1.Co
 
 // subject gives the digest of what is approved, as it is now, and who wrote it.
 func (r *Reconciler) subject(ctx context.Context, a *v1alpha1.Approval) (digest string, authors []string, err error) {
-	key := client.ObjectKey{Name: a.Spec.Subject.Name}
-	switch a.Spec.Subject.Kind {
-	case v1alpha1.SubjectAssessment:
-		o := &v1alpha1.CapabilityAssessment{}
-		err = r.Client.Get(ctx, key, o)
-		return decision.DigestOfAssessment(o), decision.AuthorsOf(o.Annotations), err
-	case v1alpha1.SubjectPolicy:
-		o := &v1alpha1.ScalingPolicy{}
-		err = r.Client.Get(ctx, key, o)
-		return o.Status.Digest, decision.AuthorsOf(o.Annotations), err
-	case v1alpha1.SubjectRiskReport:
-		o := &v1alpha1.RiskReport{}
-		err = r.Client.Get(ctx, key, o)
-		return decision.DigestOfRiskReport(o), decision.AuthorsOf(o.Annotations), err
+	o, err := r.Client.Scheme().New(v1alpha1.GroupVersion.WithKind(string(a.Spec.Subject.Kind)))
+	if err != nil {
+		return "", nil, err
 	}
-	key.Namespace = a.Namespace
-	if a.Spec.Subject.Kind == v1alpha1.SubjectWaiver {
-		o := &v1alpha1.Waiver{}
-		err = r.Client.Get(ctx, key, o)
-		return decision.DigestOfWaiver(o), decision.RequesterOf(o), err
+	key := client.ObjectKey{Namespace: a.Namespace, Name: a.Spec.Subject.Name}
+	if decision.ClusterScoped(a.Spec.Subject.Kind) {
+		key.Namespace = ""
 	}
-	o := &v1alpha1.ModelDeployment{}
-	err = r.Client.Get(ctx, key, o)
-	return o.Status.DecisionDigest, decision.AuthorsOf(o.Annotations), err
+	if err := r.Client.Get(ctx, key, o.(client.Object)); err != nil {
+		return "", nil, err
+	}
+	digest, authors = decision.Approvable(o)
+	return digest, authors, nil
 }

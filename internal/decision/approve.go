@@ -44,6 +44,17 @@ func AsksApprovalOf(policy *v1alpha1.ScalingPolicy, kind v1alpha1.SubjectKind) b
 	return policy != nil && len(askedSignOffs(policy, kind, len(policy.Spec.Levels))) > 0
 }
 
+// NoticeAsked gives the bodies that whoever approves a kind of subject in a role must have told before, under a policy, at
+// some level; false, if the policy asks for that approval at none.
+func NoticeAsked(policy *v1alpha1.ScalingPolicy, kind v1alpha1.SubjectKind, role string) (bodies []string, asked bool) {
+	for _, a := range askedSignOffs(policy, kind, len(policy.Spec.Levels)) {
+		if a.role == role {
+			bodies, asked = append(bodies, a.rule.NoticeTo...), true
+		}
+	}
+	return bodies, asked
+}
+
 // signOffs are what each role has approved of a subject.
 type signOffs struct {
 	results []v1alpha1.SignOffResult
@@ -97,7 +108,7 @@ func (in Input) reaches(a *v1alpha1.Approval, s *subject) bool {
 	if a.Spec.Subject.Kind != s.kind || a.Spec.Subject.Name != s.name || a.DeletionTimestamp != nil || in.Now.Before(a.CreationTimestamp.Time) {
 		return false
 	}
-	return a.Namespace == in.Model.Namespace || s.clusterScoped() && in.SharedNamespace != "" && a.Namespace == in.SharedNamespace
+	return a.Namespace == in.Model.Namespace || ClusterScoped(s.kind) && in.SharedNamespace != "" && a.Namespace == in.SharedNamespace
 }
 
 // objection says why an approval does not count under a rule; empty, it does.

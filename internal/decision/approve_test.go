@@ -365,3 +365,55 @@ func TestFewerApprovalsNeverClear(t *testing.T) {
 		}
 	})
 }
+
+// What people approve is named by the very digest that the decision asks for, whatever it is.
+func TestApprovable(t *testing.T) {
+	in := decided(role("rso", approvalRule(v1alpha1.SubjectAssessment), approvalRule(v1alpha1.SubjectWaiver), approvalRule(v1alpha1.SubjectDecision),
+		approvalRule(v1alpha1.SubjectPolicy), approvalRule(v1alpha1.SubjectRiskReport)))
+	in.Policy.Spec.Levels[0].LongestWaiver = &metav1.Duration{Duration: time.Hour}
+	assessment := builder.Assessment("may", in.Now).Outcome(v1alpha1.AssessmentRuledOut, "x").Digests(in.Model.Spec.Model.Digest).Build()
+	waiver := builder.Waiver(in.Model.Namespace, "w").Model(in.Model.Name).Safeguards("a").NotAfter(in.Now.Add(time.Minute)).By("ann", in.Now).Build()
+	report := &v1alpha1.RiskReport{ObjectMeta: metav1.ObjectMeta{Name: "q2"}, Spec: v1alpha1.RiskReportSpec{Digests: []string{in.Model.Spec.Model.Digest}}}
+	in.Assessments, in.Waivers, in.RiskReports = []v1alpha1.CapabilityAssessment{*assessment}, []v1alpha1.Waiver{*waiver}, []v1alpha1.RiskReport{*report}
+	in.PolicyDigest = decision.Digest(in.Policy, nil)
+	v := decision.Decide(in)
+	in.Policy.Status.Digest, in.Model.Status.DecisionDigest = in.PolicyDigest, v.DecisionDigest
+	subjects := map[v1alpha1.SubjectKind]any{
+		v1alpha1.SubjectAssessment: assessment, v1alpha1.SubjectWaiver: waiver, v1alpha1.SubjectDecision: in.Model,
+		v1alpha1.SubjectPolicy: in.Policy, v1alpha1.SubjectRiskReport: report}
+	if len(v.SignOffs) != len(subjects) {
+		t.Errorf("%d sign-offs, want one of each kind: %+v", len(v.SignOffs), v.SignOffs)
+	}
+	for _, s := range v.SignOffs {
+		if digest, _ := decision.Approvable(subjects[s.Kind]); digest != s.Digest || digest == "" {
+			t.Errorf("%s: Approvable = %q, and %q is asked for", s.Kind, digest, s.Digest)
+		}
+	}
+	if digest, authors := decision.Approvable(&v1alpha1.Safeguard{}); digest != "" || authors != nil {
+		t.Errorf("a Safeguard is not approved, but is named by %q", digest)
+	}
+}
+
+func TestNoticeAsked(t *testing.T) {
+	noticed := approvalRule(v1alpha1.SubjectDecision)
+	noticed.NoticeTo, noticed.FromLevel = []string{"Board"}, "ASL-3"
+	in := decided(role("ceo", approvalRule(v1alpha1.SubjectDecision)), role("rso", noticed))
+	for name, tc := range map[string]struct {
+		kind   v1alpha1.SubjectKind
+		role   string
+		bodies []string
+		asked  bool
+	}{
+		"of nobody":             {v1alpha1.SubjectDecision, "ceo", nil, true},
+		"of one, at some level": {v1alpha1.SubjectDecision, "rso", []string{"Board"}, true},
+		"another kind":          {v1alpha1.SubjectWaiver, "rso", nil, false},
+		"another role":          {v1alpha1.SubjectDecision, "cso", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bodies, asked := decision.NoticeAsked(in.Policy, tc.kind, tc.role)
+			if diff := cmp.Diff(tc.bodies, bodies); diff != "" || asked != tc.asked {
+				t.Errorf("asked %v (-want +got):\n%s", asked, diff)
+			}
+		})
+	}
+}

@@ -17,9 +17,28 @@ type subject struct {
 
 var subjectKinds = []v1alpha1.SubjectKind{v1alpha1.SubjectAssessment, v1alpha1.SubjectWaiver, v1alpha1.SubjectDecision, v1alpha1.SubjectPolicy, v1alpha1.SubjectRiskReport}
 
-// clusterScoped says whether the subject is in no namespace.
-func (s *subject) clusterScoped() bool {
-	return s.kind == v1alpha1.SubjectAssessment || s.kind == v1alpha1.SubjectPolicy || s.kind == v1alpha1.SubjectRiskReport
+// ClusterScoped says whether subjects of a kind are in no namespace.
+func ClusterScoped(kind v1alpha1.SubjectKind) bool {
+	return kind == v1alpha1.SubjectAssessment || kind == v1alpha1.SubjectPolicy || kind == v1alpha1.SubjectRiskReport
+}
+
+// Approvable gives the digest by which approvals must name an object, and those who wrote it or asked for it, who cannot
+// approve it. What a policy asks and what a decision rests on is more than the object itself: these digests are read where
+// the operator has put them, and are empty before. So are those of what nobody approves.
+func Approvable(o any) (digest string, authors []string) {
+	switch o := o.(type) {
+	case *v1alpha1.CapabilityAssessment:
+		return DigestOfAssessment(o), AuthorsOf(o.Annotations)
+	case *v1alpha1.RiskReport:
+		return DigestOfRiskReport(o), AuthorsOf(o.Annotations)
+	case *v1alpha1.Waiver:
+		return DigestOfWaiver(o), RequesterOf(o)
+	case *v1alpha1.ModelDeployment:
+		return o.Status.DecisionDigest, AuthorsOf(o.Annotations)
+	case *v1alpha1.ScalingPolicy:
+		return o.Status.Digest, AuthorsOf(o.Annotations)
+	}
+	return "", nil
 }
 
 // DigestOfAssessment identifies what an assessment says.

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
 // invisible is what a name may hold on the API server that would take effect on a terminal: the beginning of an escape
@@ -197,5 +198,66 @@ var _ = Describe("kubectl interlock calendar", func() {
 		out, code := interlock(ctx, viewer, "calendar", "-A")
 		Expect(code).To(Equal(1))
 		Expect(out).To(MatchRegexp(`^error: list ModelDeployments: .* is forbidden.*\n$`))
+	})
+})
+
+var _ = Describe("kubectl interlock approve", func() {
+	It("makes approvals that count until what was approved changes, and none that would not count", func(ctx SpecContext) {
+		w := newWorld(ctx, waivable, signedOffBy("rso", v1alpha1.ApprovalRule{Kind: v1alpha1.SubjectWaiver, NoticeTo: []string{"Board"}}))
+		rhea := w.newOfficer(ctx, "rhea", "rso")
+		create(ctx, w.modelDeployment("llm", builder.ASL3), w.deployment("server", 1, w.pinnedPod("llm")), w.denyEgress())
+		waiver := func(reason string) *v1alpha1.Waiver {
+			o := builder.Waiver(w.ns, "no-classifier").Model("llm").Safeguards(w.classifier).NotAfter(time.Now().Add(20 * time.Minute)).Build()
+			o.Spec.Reason = reason
+			return o
+		}
+		asked := waiver("its image is broken" + invisible)
+		create(ctx, asked)
+		approve := func(kubeconfig string, more ...string) (string, int) {
+			GinkgoHelper()
+			return interlock(ctx, kubeconfig, append([]string{"approve", "waiver", asked.Name, "-n", w.ns, "--role=rso"}, more...)...)
+		}
+
+		By("refusing what would not count before anything is created")
+		out, code := approve(rhea.kubeconfig, "--yes")
+		Expect(code).To(Equal(1))
+		Expect(out).To(ContainSubstring("ScalingPolicy " + w.policy + " asks that Board be told before"))
+		out, code = approve(st.Kubeconfig(), "--yes", "--notice-given-to=Board")
+		Expect(code).To(Equal(1))
+		Expect(out).To(ContainSubstring("wrote what is approved, or asked for it"))
+		stranger := user(ctx, w.ns+"-stranger", "interlock-approver")
+		Eventually(ctx, func() string {
+			out, _ := approve(stranger, "--yes", "--notice-given-to=Board")
+			return out
+		}).Should(ContainSubstring(`needs the RBAC verb approve on approvals "rso"`))
+		out, code = approve(rhea.kubeconfig, "--notice-given-to=Board")
+		Expect(code).To(Equal(1))
+		Expect(out).To(ContainSubstring("Approve it? [y/N]"))
+		approvals := &v1alpha1.ApprovalList{}
+		Expect(api.List(ctx, approvals, client.InNamespace(w.ns))).To(Succeed())
+		Expect(approvals.Items).To(BeEmpty())
+
+		By("showing what is approved, by whom, and clearing the model")
+		out, code = approve(rhea.kubeconfig, "--notice-given-to=Board", "--yes")
+		Expect(code).To(BeZero(), out)
+		Expect(out).To(ContainSubstring("reason       its image is broken31m\n"))
+		Expect(out).To(ContainSubstring("as " + rhea.name + ", in namespace " + w.ns + "; asked for by ScalingPolicy " + w.policy))
+		Expect(out).To(MatchRegexp(`(?m)^approval.interlock.dev/rso-\S+ created$`))
+		w.awaitCleared(ctx, "llm", 1)
+		Expect(w.model(ctx, "llm").Status.SafeguardsMet).To(Equal("2/3, 1 waived"))
+
+		By("not counting once something else stands under the name that was approved")
+		Expect(api.Delete(ctx, asked)).To(Succeed())
+		create(ctx, waiver("something else"))
+		Eventually(w.getWaiver(asked.Name)).WithContext(ctx).Should(HaveField("Status.State", v1alpha1.WaiverPending))
+		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
+		Expect(w.signOff("llm", "rso", v1alpha1.SubjectWaiver)(ctx)).To(HaveField("Message", ContainSubstring("another digest")))
+
+		By("counting again for what a file says that the command wrote, and she creates")
+		out, code = approve(rhea.kubeconfig, "--notice-given-to=Board", "--dry-run=client", "-o", "json")
+		Expect(code).To(BeZero(), out)
+		_, err := st.As(rhea.kubeconfig).RunWithInput(ctx, out[strings.Index(out, "\n{"):], "create", "-f", "-")
+		Expect(err).NotTo(HaveOccurred())
+		w.awaitCleared(ctx, "llm", 1)
 	})
 })
