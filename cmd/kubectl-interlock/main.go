@@ -74,7 +74,7 @@ func newCommand(c *cluster) *cobra.Command {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
 	c.AddFlags(root.PersistentFlags())
-	root.AddCommand(newApprove(c), newCalendar(c), newDiff(c), newNewLogKey(c), newVerifyLog(c))
+	root.AddCommand(newApprove(c), newCalendar(c), newDiff(c), newExplain(c), newNewLogKey(c), newVerifyLog(c))
 	return root
 }
 

@@ -80,6 +80,8 @@ func TestErrorsAreOneLine(t *testing.T) {
 		"no role":             {args: []string{"approve", "waiver/x"}, want: "--role is missing"},
 		"no dry run":          {args: []string{"approve", "waiver/x", "--role=rso", "--dry-run=maybe"}, want: `--dry-run is "maybe", but can be none, client, server`},
 		"approve, no format":  {args: []string{"approve", "waiver/x", "--role=rso", "-o", "wide"}, want: "can be json, yaml"},
+		"nothing to explain":  {args: []string{"explain"}, want: "accepts 1 arg(s), received 0"},
+		"explain, no format":  {args: []string{"explain", "x", "-o", "wide"}, want: "can be json, yaml"},
 		"calendar, no format": {args: []string{"calendar", "-o", "name"}, want: "can be wide, json, yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {

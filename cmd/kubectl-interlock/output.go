@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 
@@ -34,20 +36,29 @@ func (f format) check(known ...format) error {
 	return fmt.Errorf("--output is %q, but can be %s", string(f), strings.Join(names, ", "))
 }
 
-// encode writes a document as JSON or YAML.
+// encode writes a document as JSON or YAML, without what JSON leaves in a text that one cannot see.
 func (f format) encode(w io.Writer, document any) error {
-	if f == asYAML {
-		text, err := yaml.Marshal(document)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(text)
-		return err
-	}
-	e := json.NewEncoder(w)
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(document)
+	if err := e.Encode(document); err != nil {
+		return err
+	}
+	visible := bytes.Map(func(r rune) rune {
+		if r == '\n' || unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, text.Bytes())
+	if f == asYAML {
+		var err error
+		if visible, err = yaml.JSONToYAML(visible); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(visible)
+	return err
 }
 
 // maxText is the longest text of one field, enough for any CEL expression.

@@ -201,8 +201,8 @@ var _ = Describe("kubectl interlock calendar", func() {
 	})
 })
 
-var _ = Describe("kubectl interlock approve", func() {
-	It("makes approvals that count until what was approved changes, and none that would not count", func(ctx SpecContext) {
+var _ = Describe("kubectl interlock explain and approve", func() {
+	It("tell what is lacking, and make approvals that count until what was approved changes, and none that would not count", func(ctx SpecContext) {
 		w := newWorld(ctx, waivable, signedOffBy("rso", v1alpha1.ApprovalRule{Kind: v1alpha1.SubjectWaiver, NoticeTo: []string{"Board"}}))
 		rhea := w.newOfficer(ctx, "rhea", "rso")
 		create(ctx, w.modelDeployment("llm", builder.ASL3), w.deployment("server", 1, w.pinnedPod("llm")), w.denyEgress())
@@ -217,6 +217,21 @@ var _ = Describe("kubectl interlock approve", func() {
 			GinkgoHelper()
 			return interlock(ctx, kubeconfig, append([]string{"approve", "waiver", asked.Name, "-n", w.ns, "--role=rso"}, more...)...)
 		}
+
+		By("telling who may look at the namespace what is lacking, and what to do")
+		Eventually(w.signOff("llm", "rso", v1alpha1.SubjectWaiver)).WithContext(ctx).Should(HaveField("Approvers", BeEmpty()))
+		Eventually(w.safeguardsMet("llm")).WithContext(ctx).Should(Equal("2/3"))
+		explain := func(more ...string) string {
+			GinkgoHelper()
+			out, code := interlock(ctx, rhea.kubeconfig, append([]string{"explain", "llm", "-n", w.ns}, more...)...)
+			Expect(code).To(BeZero(), out)
+			return out
+		}
+		told := explain()
+		Expect(told).To(HavePrefix("ModelDeployment " + w.ns + "/llm: Held\n"))
+		Expect(told).To(MatchRegexp(`(?m)^Safeguard %s: Missing \(Binding\)\n  required by  .*\n  found        .*%s.*\n  do           add the container`, w.classifier, classifierMessage))
+		Expect(told).To(MatchRegexp(`(?m)^Approval of Waiver no-classifier in role rso: 0 of 1\n  do           kubectl interlock approve waiver no-classifier -n %s --role rso$`, w.ns))
+		Expect(told).To(ContainSubstring("Waiver no-classifier: Pending\n"))
 
 		By("refusing what would not count before anything is created")
 		out, code := approve(rhea.kubeconfig, "--yes")
@@ -244,7 +259,15 @@ var _ = Describe("kubectl interlock approve", func() {
 		Expect(out).To(ContainSubstring("as " + rhea.name + ", in namespace " + w.ns + "; asked for by ScalingPolicy " + w.policy))
 		Expect(out).To(MatchRegexp(`(?m)^approval.interlock.dev/rso-\S+ created$`))
 		w.awaitCleared(ctx, "llm", 1)
-		Expect(w.model(ctx, "llm").Status.SafeguardsMet).To(Equal("2/3, 1 waived"))
+		var document struct {
+			Verdict, SafeguardsMet string
+			Safeguards             []v1alpha1.SafeguardResult
+		}
+		Expect(json.Unmarshal([]byte(explain("-o", "json")), &document)).To(Succeed())
+		Expect(document.Verdict).To(BeEquivalentTo(v1alpha1.OutcomeCleared))
+		Expect(document.SafeguardsMet).To(Equal("2/3, 1 waived"))
+		Expect(document.Safeguards[0]).To(And(HaveField("Name", w.classifier), HaveField("State", v1alpha1.SafeguardWaived), HaveField("Waiver", asked.Name)))
+		Expect(explain()).To(ContainSubstring("Approval of Waiver no-classifier in role rso: 1 of 1\n  approved by  " + rhea.name + "\n"))
 
 		By("not counting once something else stands under the name that was approved")
 		Expect(api.Delete(ctx, asked)).To(Succeed())
