@@ -12,6 +12,8 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -166,15 +168,17 @@ func slim(o any) (any, error) {
 	return o, nil
 }
 
-// cacheOptions keep memory to what we manage: pods that name a model, policies that are ours.
+// cacheOptions keep memory to what we manage: pods that name a model, policies that are ours, and of ConfigMaps only clearances, since no others may be read.
 func cacheOptions() cache.Options {
 	named, err := labels.NewRequirement(v1alpha1.ModelLabel, selection.Exists, nil)
 	utilruntime.Must(err)
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy})}
+	clearances := cache.ByObject{Field: fields.OneTermEqualSelector(metav1.ObjectNameField, v1alpha1.ClearancesName)}
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:                                   {Label: labels.NewSelector().Add(*named), Transform: slim},
+			&corev1.ConfigMap{}:                             clearances,
 			&admissionv1.MutatingAdmissionPolicy{}:          ours,
 			&admissionv1.MutatingAdmissionPolicyBinding{}:   ours,
 			&admissionv1.ValidatingAdmissionPolicy{}:        ours,

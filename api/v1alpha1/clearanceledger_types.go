@@ -5,15 +5,13 @@ import (
 )
 
 const (
-	// LedgerName is the name of the ClearanceLedger that the API server reads at every pod of an enrolled namespace.
+	// LedgerName is the name of every ClearanceLedger.
 	LedgerName = "interlock"
-	// NoticesName is the name of the ClearanceLedger that it reads when a workload is applied: what is said to people.
-	NoticesName = "interlock-notices"
+	// ClearancesName is the name of the ConfigMap in a namespace that is enforced, which the API server reads at every pod.
+	ClearancesName = "interlock-clearances"
 )
 
-// ClearanceLedgerSpec is what the API server knows of a namespace. The API server converts the whole object to CEL at
-// every evaluation, so what is read for each pod is kept in few and long strings, and what people read in an object of
-// its own.
+// ClearanceLedgerSpec is what was decided of the models of a namespace, for people.
 // +structType=atomic
 type ClearanceLedgerSpec struct {
 	// policy is the name of the ScalingPolicy that is enforced.
@@ -26,102 +24,11 @@ type ClearanceLedgerSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	DefaultModel string `json:"defaultModel,omitempty"`
 
-	// coverage is the namespace's label interlock.dev/coverage; empty, every pod must name a model.
-	// +optional
-	// +kubebuilder:validation:MaxLength=63
-	Coverage string `json:"coverage,omitempty"`
-
-	// clearances of the models that may run. A model that is in none of them is held.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=10000
-	Clearances []Clearance `json:"clearances,omitempty"`
-
-	// adjustments of the models whose new pods are given something, whether they are cleared or held.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=10000
-	Adjustments []ModelAdjustments `json:"adjustments,omitempty"`
-
-	// weights are the sources that models declare of their weights, a line a model: a line break, the name of the
-	// ModelDeployment, and each source, between blanks ("\nalpha oci://... s3://...\nbeta pvc://...\n"). Sources hold neither
-	// blanks nor line breaks. Only of models that a Safeguard asks about.
-	// +optional
-	// +kubebuilder:validation:MaxLength=500000
-	Weights string `json:"weights,omitempty"`
-
-	// exemptions of single pods of cleared models from pod rules.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=10000
-	Exemptions []PodExemption `json:"exemptions,omitempty"`
-
-	// notices are what is said to whoever applies a workload; only in the ledger named interlock-notices.
+	// notices are what is said to whoever applies a workload, of each model under each policy that the namespace names.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=10000
 	Notices []Notice `json:"notices,omitempty"`
-}
-
-// Clearance is the lease of all models that have the same pod rules and the same end.
-type Clearance struct {
-	// validUntil is the first second at which new pods are refused, as RFC 3339 in UTC ("2026-05-14T08:30:00Z").
-	// Strings of this one form compare as times do.
-	// +required
-	// +kubebuilder:validation:MinLength=20
-	// +kubebuilder:validation:MaxLength=20
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
-	ValidUntil string `json:"validUntil,omitempty"`
-
-	// rules are the names of the Safeguards whose pod rules apply, each between commas (",image-pinned,no-host-access,").
-	// +required
-	// +kubebuilder:validation:MinLength=2
-	// +kubebuilder:validation:MaxLength=20000
-	Rules string `json:"rules,omitempty"`
-
-	// models are the names of the ModelDeployments, each between blanks (" alpha beta "). Names are DNS labels, so a
-	// blank cannot be forged.
-	// +required
-	// +kubebuilder:validation:MinLength=3
-	// +kubebuilder:validation:MaxLength=1000000
-	Models string `json:"models,omitempty"`
-}
-
-// ModelAdjustments are the adjustments of all models that have the same.
-type ModelAdjustments struct {
-	// safeguards are the names of the Safeguards whose adjustments apply, each between commas (",guard,sandbox,").
-	// +required
-	// +kubebuilder:validation:MinLength=3
-	// +kubebuilder:validation:MaxLength=20000
-	Safeguards string `json:"safeguards,omitempty"`
-
-	// models are the names of the ModelDeployments, each between blanks (" alpha beta ").
-	// +required
-	// +kubebuilder:validation:MinLength=3
-	// +kubebuilder:validation:MaxLength=1000000
-	Models string `json:"models,omitempty"`
-}
-
-// PodExemption excuses pods from one pod rule until one end.
-type PodExemption struct {
-	// validUntil is the first second at which it excuses no new pod, in the form of a clearance's.
-	// +required
-	// +kubebuilder:validation:MinLength=20
-	// +kubebuilder:validation:MaxLength=20
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$`
-	ValidUntil string `json:"validUntil,omitempty"`
-
-	// safeguard is the name of the Safeguard whose pod rule does not apply.
-	// +required
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	Safeguard string `json:"safeguard,omitempty"`
-
-	// pods are the names of the pods, each behind that of its model and a slash, and between blanks (" alpha/canary ").
-	// +required
-	// +kubebuilder:validation:MinLength=5
-	// +kubebuilder:validation:MaxLength=100000
-	Pods string `json:"pods,omitempty"`
 }
 
 // Notice is what is said of one model under one policy.
@@ -148,16 +55,24 @@ type Notice struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+
+	// weights are the sources that the model declares of its weights, if a Safeguard that it is asked for looks at them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=7
+	// +kubebuilder:validation:items:MaxLength=300
+	Weights []string `json:"weights,omitempty"`
 }
 
-// ClearanceLedger holds the verdicts on the models of a namespace, in the shape that the API server enforces. Only the
-// operator writes it.
+// ClearanceLedger holds what was decided of the models of a namespace, which the API server tells whoever applies a workload.
+// What it enforces is in the ConfigMap interlock-clearances beside it. Only the operator writes either.
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,categories=interlock
 // +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.spec.policy`
-// +kubebuilder:printcolumn:name="Until",type=string,JSONPath=`.spec.clearances[*].validUntil`
+// +kubebuilder:printcolumn:name="Models",type=string,JSONPath=`.spec.notices[*].model`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name in ['interlock', 'interlock-notices']",message="the name of a ClearanceLedger is interlock or interlock-notices"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'interlock'",message="the name of a ClearanceLedger is interlock"
 type ClearanceLedger struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -165,7 +80,7 @@ type ClearanceLedger struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is the verdicts. It is written also when there are none.
+	// spec is what was decided. It is written also when there are no models.
 	// +required
 	Spec ClearanceLedgerSpec `json:"spec"`
 }

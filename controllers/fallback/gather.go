@@ -51,24 +51,23 @@ func (r *Reconciler) gather(ctx context.Context, model types.NamespacedName) (*s
 			return nil, fmt.Errorf("get ScalingPolicy: %w", err)
 		}
 	}
-	ledger := &v1alpha1.ClearanceLedger{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: model.Namespace, Name: v1alpha1.LedgerName}, ledger); client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("get ClearanceLedger: %w", err)
+	enforced, err := verdicts.Enforced(ctx, r.Client, model.Namespace)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if s.input.Model, _, err = r.standing(ctx, model, ledger); err != nil {
+	if s.input.Model, _, err = r.standing(ctx, model, enforced); err != nil {
 		return nil, err
 	}
 	if s.md = s.input.Model.Declaration; s.md == nil || s.md.Spec.Fallback == nil {
 		return s, nil
 	}
 	other := types.NamespacedName{Namespace: model.Namespace, Name: s.md.Spec.Fallback.ModelDeployment}
-	s.input.Fallback, s.serving, err = r.standing(ctx, other, ledger)
+	s.input.Fallback, s.serving, err = r.standing(ctx, other, enforced)
 	return s, err
 }
 
-// standing tells how a model stands by what is decided and what the ledger enforces, and which of its pods are ready.
-func (r *Reconciler) standing(ctx context.Context, model types.NamespacedName, ledger *v1alpha1.ClearanceLedger) (decision.Standing, []*corev1.Pod, error) {
+// standing tells how a model stands by what is decided and what is enforced, and which of its pods are ready.
+func (r *Reconciler) standing(ctx context.Context, model types.NamespacedName, enforced map[string]string) (decision.Standing, []*corev1.Pod, error) {
 	s := decision.Standing{Name: model.Name}
 	md := &v1alpha1.ModelDeployment{}
 	switch err := r.Client.Get(ctx, model, md); {
@@ -78,10 +77,9 @@ func (r *Reconciler) standing(ctx context.Context, model types.NamespacedName, l
 		return s, nil, fmt.Errorf("get ModelDeployment: %w", err)
 	}
 	if judgements, decided := r.Board.Get(model); decided && s.Declaration != nil {
-		if j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel); ok && j.Policy == ledger.Spec.Policy {
+		if j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel); ok && j.Policy == admission.PolicyOf(enforced) {
 			s.DeploymentLevel, s.SecurityLevel = j.Verdict.DeploymentLevel, j.Verdict.SecurityLevel
-			entry, found := admission.Find(ledger.Spec.Clearances, model.Name)
-			if j.Verdict.Cleared() == (found && r.Clock.Now().Before(entry.ValidUntil)) {
+			if j.Verdict.Cleared() == r.Clock.Now().Before(admission.Find(enforced, model.Name).ValidUntil) {
 				s.Outcome = j.Verdict.Outcome
 			}
 		}

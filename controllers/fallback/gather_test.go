@@ -16,7 +16,6 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
-	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
@@ -36,18 +35,18 @@ func TestStanding(t *testing.T) {
 		policy  string
 		want    v1alpha1.Outcome
 	}{
-		"cleared":                            {v1alpha1.OutcomeCleared, time.Hour, "rsp", v1alpha1.OutcomeCleared},
-		"cleared, and not in the ledger yet": {v1alpha1.OutcomeCleared, 0, "rsp", ""},
-		"cleared, and the lease has ended":   {v1alpha1.OutcomeCleared, -time.Second, "rsp", ""},
-		"cleared under another policy":       {v1alpha1.OutcomeCleared, time.Hour, "lax", ""},
-		"revoked":                            {v1alpha1.OutcomeRevoked, 0, "rsp", v1alpha1.OutcomeRevoked},
-		"revoked, and still in the ledger":   {v1alpha1.OutcomeRevoked, time.Hour, "rsp", ""},
-		"not decided, and in the ledger":     {"", time.Hour, "rsp", ""},
+		"cleared":                          {v1alpha1.OutcomeCleared, time.Hour, "rsp", v1alpha1.OutcomeCleared},
+		"cleared, and not enforced yet":    {v1alpha1.OutcomeCleared, 0, "rsp", ""},
+		"cleared, and the lease has ended": {v1alpha1.OutcomeCleared, -time.Second, "rsp", ""},
+		"cleared under another policy":     {v1alpha1.OutcomeCleared, time.Hour, "lax", ""},
+		"revoked":                          {v1alpha1.OutcomeRevoked, 0, "rsp", v1alpha1.OutcomeRevoked},
+		"revoked, and still enforced":      {v1alpha1.OutcomeRevoked, time.Hour, "rsp", ""},
+		"not decided, and enforced":        {"", time.Hour, "rsp", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ledger := &v1alpha1.ClearanceLedger{Spec: v1alpha1.ClearanceLedgerSpec{Policy: "rsp"}}
+			clearances := builder.Clearances("n", "rsp")
 			if tc.until != 0 {
-				ledger.Spec.Clearances = admission.Clearances([]admission.Entry{{Model: "big", ValidUntil: now.Add(tc.until)}})
+				clearances.Clear("big", now.Add(tc.until))
 			}
 			pod := func(name string, ready corev1.ConditionStatus) *corev1.Pod {
 				p := builder.Pod("n", name).Model("big").Build()
@@ -66,7 +65,7 @@ func TestStanding(t *testing.T) {
 			if tc.decided != "" {
 				r.Board.Put(big, []verdicts.Judgement{{Label: v1alpha1.EnforceLabel, Policy: tc.policy, Verdict: decision.Verdict{Outcome: tc.decided}}})
 			}
-			s, _, err := r.standing(t.Context(), big, ledger)
+			s, _, err := r.standing(t.Context(), big, clearances.Build().Data)
 			if err != nil || s.Outcome != tc.want || s.Ready != 1 || s.Admitted != 3 {
 				t.Errorf("%+v, %v; want %q", s, err, tc.want)
 			}

@@ -1,5 +1,5 @@
-// Package ledger writes what was decided of all models of a namespace into its ClearanceLedgers, many models in one
-// write, and keeps them as they should be.
+// Package ledger writes what was decided of all models of a namespace into the ConfigMap that the API server enforces and the
+// ClearanceLedger that it tells people, many models in one write, and keeps them as they should be.
 package ledger
 
 import (
@@ -28,16 +28,15 @@ import (
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
-	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// FieldManager owns the ledgers.
+// FieldManager owns both.
 const FieldManager = "interlock-ledger"
 
 // catchUp is how long to wait for a cache that is behind.
 const catchUp = 100 * time.Millisecond
 
-// Reconciler writes the ledgers of a namespace.
+// Reconciler writes the clearances and the ledger of a namespace.
 type Reconciler struct {
 	Client client.Client
 	Board  *verdicts.Board
@@ -45,10 +44,14 @@ type Reconciler struct {
 	Install admission.Install
 }
 
-// Ledgers are created whatever their name, since RBAC sees no name at a creation; the API takes no other than these two.
-// The API server takes an admission policy only from who may get all objects of its parameter kind.
+// RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no other ConfigMap from us.
+// The API server takes an admission policy only from who may get all objects of its parameter kind. Of ConfigMaps it asks for
+// the name "*", which no ConfigMap can have, so that is what is granted.
 // +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,verbs=get;list;watch;create
-// +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,resourceNames=interlock;interlock-notices,verbs=update;delete
+// +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,resourceNames=interlock,verbs=update;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=create
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames="*",verbs=get
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=interlock-clearances,verbs=get;list;watch;update;delete
 
 // SetupWithManager watches what changes a ledger. Requests name a namespace.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -56,6 +59,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("ledger").
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, RateLimiter: retry.Limiter()}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
 		Watches(&v1alpha1.ClearanceLedger{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
 		WatchesRawSource(r.Board.Changes()).
 		Complete(r)
@@ -71,7 +75,7 @@ func request(namespace string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: namespace}}}
 }
 
-// Reconcile writes the ledgers of one namespace.
+// Reconcile writes the clearances of one namespace first, and then what is told of them.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ns := &metav1.PartialObjectMetadata{}
 	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
@@ -85,13 +89,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.List(ctx, models, client.InNamespace(req.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list ModelDeployments: %w", err)
 	}
-	err := r.keep(ctx, ns, v1alpha1.LedgerName, r.enforced(ns), func(have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
-		return r.clearances(ctx, ns, models.Items, have)
-	})
+	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.ClearancesName}}
+	err := r.keep(ctx, clearances, r.enforced(ns), func() { r.fillClearances(ctx, clearances, ns, models.Items) })
 	if err == nil {
-		err = r.keep(ctx, ns, v1alpha1.NoticesName, enrolled(ns), func(v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
-			return r.notices(ns, models.Items)
-		})
+		ledger := &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.LedgerName}}
+		err = r.keep(ctx, ledger, enrolled(ns), func() { ledger.Spec = r.notices(ns, models.Items) })
 	}
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		// The cache is behind; what it lacks wakes us, and if it does not, this does.
@@ -100,7 +102,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{}, err
 }
 
-// enforced says whether the API server needs a ledger here: also for a label without a value, which its policies go by.
+// enforced says whether the API server needs clearances here: also for a label without a value, which its policies go by.
 func (r *Reconciler) enforced(ns *metav1.PartialObjectMetadata) bool {
 	_, enforced := r.Install.Enforced(ns)
 	return enforced
@@ -113,98 +115,96 @@ func enrolled(ns *metav1.PartialObjectMetadata) bool {
 	})
 }
 
-// keep brings one ledger to what it should be, or away if it should not be.
-func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata, name string, wanted bool,
-	compile func(have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec) error {
-	ledger := &v1alpha1.ClearanceLedger{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: ns.Name, Name: name}, ledger)
+// keep brings one object to what fill makes of it, or away if it should not be.
+func (r *Reconciler) keep(ctx context.Context, o client.Object, wanted bool, fill func()) error {
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(o), o)
 	switch {
 	case apierrors.IsNotFound(err) && !wanted:
 		return nil
 	case apierrors.IsNotFound(err):
-		ledger = &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: name}}
-		ledger.Spec = compile(v1alpha1.ClearanceLedgerSpec{})
-		metrics.LedgerWrites.WithLabelValues(name).Inc()
-		return r.Client.Create(ctx, ledger, client.FieldOwner(FieldManager))
+		fill()
+		metrics.LedgerWrites.WithLabelValues(o.GetName()).Inc()
+		return r.Client.Create(ctx, o, client.FieldOwner(FieldManager))
 	case err != nil:
-		return fmt.Errorf("get ClearanceLedger: %w", err)
-	case !wanted:
-		return client.IgnoreNotFound(r.Client.Delete(ctx, ledger, client.Preconditions{UID: &ledger.UID}))
+		return fmt.Errorf("get %s: %w", o.GetName(), err)
+	case !wanted || frozen(o):
+		return r.remove(ctx, o)
 	}
-	spec := compile(ledger.Spec)
-	if apiequality.Semantic.DeepEqual(ledger.Spec, spec) {
+	before := o.DeepCopyObject()
+	fill()
+	if apiequality.Semantic.DeepEqual(before, o) {
 		return nil
 	}
-	ledger.Spec = spec
-	// One empty entry takes away who manages what, which the API server would otherwise convert for each pod.
-	ledger.ManagedFields = []metav1.ManagedFieldsEntry{{}}
-	log.FromContext(ctx).V(1).Info("Writing ledger", "ledger", client.ObjectKeyFromObject(ledger))
-	metrics.LedgerWrites.WithLabelValues(name).Inc()
-	return r.Client.Update(ctx, ledger, client.FieldOwner(FieldManager))
+	log.FromContext(ctx).V(1).Info("Writing", "object", client.ObjectKeyFromObject(o))
+	metrics.LedgerWrites.WithLabelValues(o.GetName()).Inc()
+	return r.Client.Update(ctx, o, client.FieldOwner(FieldManager))
 }
 
-// clearances gives the ledger that the API server reads for each pod. A model that has not been decided since this
-// process began keeps the clearance that it has, no longer and under the same policy only: its lease runs on, and is
-// neither renewed nor cut short because we know less than before. What its pods are given stays as well.
-func (r *Reconciler) clearances(ctx context.Context, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment, have v1alpha1.ClearanceLedgerSpec) v1alpha1.ClearanceLedgerSpec {
-	spec := v1alpha1.ClearanceLedgerSpec{
-		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel]}
-	var entries []admission.Entry
-	adjustments, weights := map[string][]string{}, map[string][]string{}
-	exempt := map[string][]decision.Exemption{}
+// frozen says whether what an object holds cannot be changed. Whoever may write ConfigMaps can have made such a one before
+// Interlock was installed.
+func frozen(o client.Object) bool {
+	cm, ok := o.(*corev1.ConfigMap)
+	return ok && cm.Immutable != nil && *cm.Immutable
+}
+
+// remove deletes an object, and lets nobody's finalizer keep it.
+func (r *Reconciler) remove(ctx context.Context, o client.Object) error {
+	if len(o.GetFinalizers()) > 0 {
+		o.SetFinalizers(nil)
+		if err := r.Client.Update(ctx, o, client.FieldOwner(FieldManager)); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+	}
+	return client.IgnoreNotFound(r.Client.Delete(ctx, o, client.Preconditions{UID: new(o.GetUID())}))
+}
+
+// fillClearances writes what the API server reads for each pod. A model that has not been decided since this process began
+// keeps the standing that it has, no longer and under the same policy only: its lease runs on, and is neither renewed nor
+// cut short because we know less than before. What its pods are given stays as well.
+func (r *Reconciler) fillClearances(ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment) {
+	clearances := admission.Clearances{
+		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel],
+		Models: map[string]admission.Standing{}}
 	for i := range models {
 		name := models[i].Name
 		judgements, decided := r.Board.Get(client.ObjectKeyFromObject(&models[i]))
-		if !decided {
-			if have.Policy != spec.Policy {
-				continue
-			}
-			if entry, ok := admission.Find(have.Clearances, name); ok {
-				entries = append(entries, entry)
-				exempt[name] = admission.FindExemptions(have.Exemptions, name)
-			}
-			adjustments[name] = admission.FindAdjustments(have.Adjustments, name)
-			weights[name] = admission.FindWeights(have.Weights, name)
-			continue
+		if j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel); ok && j.Policy == clearances.Policy {
+			clearances.Models[name] = j.Standing()
 		}
-		j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
-		if !ok || j.Policy != spec.Policy {
-			continue
+		if !decided && admission.PolicyOf(cm.Data) == clearances.Policy {
+			clearances.Models[name] = admission.Find(cm.Data, name)
 		}
-		if j.Verdict.Cleared() {
-			entries = append(entries, j.Entry(name))
-			exempt[name] = j.Verdict.Exemptions
-		}
-		adjustments[name], weights[name] = j.Adjustments, j.Weights
 	}
-	spec.Exemptions = admission.Exempt(exempt)
-	spec.Clearances, spec.Adjustments, spec.Weights = admission.Clearances(entries), admission.Adjustments(adjustments), weightsOf(ctx, weights)
-	return spec
-}
-
-func weightsOf(ctx context.Context, sources map[string][]string) string {
-	lines, left := admission.Weights(sources)
+	data, left := clearances.Data()
 	if len(left) > 0 {
-		log.FromContext(ctx).Info("The ledger has no room for what these models declare of their weights, so their pods are held: declare fewer sources, or serve them from another namespace", "models", left)
+		log.FromContext(ctx).Info("A ConfigMap has no room for these models, so their pods are held: serve them from another namespace", "models", left)
 	}
-	return lines
+	cm.Data, cm.BinaryData, cm.Finalizers, cm.OwnerReferences = data, nil, nil, nil
+	cm.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
 }
 
-// notices gives the ledger that the API server reads when a workload is applied.
+// maxNotices is the most that is said in one ledger: etcd takes 1.5 MiB an object.
+const maxNotices = 1_000_000
+
+// notices gives the ledger that the API server reads when a workload is applied. Of models for which there is no room it says
+// no more than that they are declared.
 func (r *Reconciler) notices(ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment) v1alpha1.ClearanceLedgerSpec {
 	spec := v1alpha1.ClearanceLedgerSpec{Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel]}
-	weights := map[string][]string{}
 	for i := range models {
 		judgements, _ := r.Board.Get(client.ObjectKeyFromObject(&models[i]))
 		for _, j := range judgements {
-			if len(j.Weights) > 0 {
-				weights[models[i].Name] = j.Weights
-			}
-			spec.Notices = append(spec.Notices, v1alpha1.Notice{
-				Model: models[i].Name, Label: j.Label, Rules: admission.RuleNames(j.Verdict.Rules()), Message: j.Advice})
+			spec.Notices = append(spec.Notices, v1alpha1.Notice{Model: models[i].Name, Label: j.Label,
+				Rules: admission.RuleNames(j.Verdict.Rules()), Message: j.Advice, Weights: j.Weights})
 		}
 	}
-	spec.Weights, _ = admission.Weights(weights)
 	slices.SortFunc(spec.Notices, func(a, b v1alpha1.Notice) int { return strings.Compare(a.Model+" "+a.Label, b.Model+" "+b.Label) })
+	size := 0
+	for i := range spec.Notices {
+		n := &spec.Notices[i]
+		size += len(n.Model) + len(n.Label) + len(n.Rules) + len(n.Message) + len(strings.Join(n.Weights, ",")) + 100
+		if size > maxNotices {
+			*n = v1alpha1.Notice{Model: n.Model, Label: n.Label, Rules: admission.RuleNames(nil)}
+		}
+	}
 	return spec
 }

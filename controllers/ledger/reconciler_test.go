@@ -2,13 +2,14 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -83,18 +84,24 @@ func (c *cluster) reconcile(t *testing.T, namespace string) []string {
 	return c.writes
 }
 
-// spec gives a ledger, nil if there is none.
-func (c *cluster) spec(t *testing.T, name string) *v1alpha1.ClearanceLedgerSpec {
+// data gives what the API server enforces, nil if nothing.
+func (c *cluster) data(t *testing.T) map[string]string {
 	t.Helper()
-	ledger := &v1alpha1.ClearanceLedger{}
-	err := c.Get(t.Context(), client.ObjectKey{Namespace: "serving", Name: name}, ledger)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
+	data, err := verdicts.Enforced(t.Context(), c.Client, "serving")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &ledger.Spec
+	return data
+}
+
+// ledger gives what it tells people.
+func (c *cluster) ledger(t *testing.T) v1alpha1.ClearanceLedgerSpec {
+	t.Helper()
+	l := &v1alpha1.ClearanceLedger{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "serving", Name: v1alpha1.LedgerName}, l); err != nil {
+		t.Fatal(err)
+	}
+	return l.Spec
 }
 
 func (c *cluster) relabel(t *testing.T, ns *corev1.Namespace) {
@@ -129,44 +136,41 @@ func serving() *builder.NamespaceBuilder { return builder.Namespace("serving").E
 
 func model(name string) client.Object { return builder.ModelDeployment("serving", name).Build() }
 
-func ledger(name, policy string, entries ...admission.Entry) *v1alpha1.ClearanceLedger {
-	l := &v1alpha1.ClearanceLedger{Spec: v1alpha1.ClearanceLedgerSpec{Policy: policy, Clearances: admission.Clearances(entries)}}
-	l.Namespace, l.Name = "serving", name
+func ledger(policy string) *v1alpha1.ClearanceLedger {
+	l := &v1alpha1.ClearanceLedger{Spec: v1alpha1.ClearanceLedgerSpec{Policy: policy}}
+	l.Namespace, l.Name = "serving", v1alpha1.LedgerName
 	return l
 }
 
-func clearances(models ...string) []v1alpha1.Clearance {
-	var entries []admission.Entry
+// clearances are of some models until nine.
+func clearances(policy string, models ...string) *builder.ClearancesBuilder {
+	b := builder.Clearances("serving", policy)
 	for _, m := range models {
-		entries = append(entries, admission.Entry{Model: m, ValidUntil: nine, Rules: []string{"a"}})
+		b.Clear(m, nine, "a")
 	}
-	return admission.Clearances(entries)
+	return b
 }
 
-// TestClearances is about which models the ledger of a namespace clears.
+// TestClearances is about which models of a namespace the API server is told are cleared.
 func TestClearances(t *testing.T) {
 	const cleared, held, revoked = v1alpha1.OutcomeCleared, v1alpha1.OutcomeHeld, v1alpha1.OutcomeRevoked
-	before := func(policy string, models ...string) *v1alpha1.ClearanceLedger {
-		l := ledger(v1alpha1.LedgerName, policy)
-		l.Spec.Clearances = clearances(models...)
-		return l
-	}
+	before := func(policy string, models ...string) client.Object { return clearances(policy, models...).Build() }
 	for name, tc := range map[string]struct {
 		objects []client.Object
 		decided map[string]verdicts.Judgement
-		want    []v1alpha1.Clearance
+		want    []string
 	}{
 		"no models":       {[]client.Object{serving().Build()}, nil, nil},
-		"one of each":     {[]client.Object{serving().Build(), model("c"), model("h"), model("r")}, map[string]verdicts.Judgement{"c": enforced("rsp", cleared), "h": enforced("rsp", held), "r": enforced("rsp", revoked)}, clearances("c")},
-		"several cleared": {[]client.Object{serving().Build(), model("b"), model("a")}, map[string]verdicts.Judgement{"a": enforced("rsp", cleared), "b": enforced("rsp", cleared)}, clearances("a", "b")},
+		"one of each":     {[]client.Object{serving().Build(), model("c"), model("h"), model("r")}, map[string]verdicts.Judgement{"c": enforced("rsp", cleared), "h": enforced("rsp", held), "r": enforced("rsp", revoked)}, []string{"c"}},
+		"several cleared": {[]client.Object{serving().Build(), model("b"), model("a")}, map[string]verdicts.Judgement{"a": enforced("rsp", cleared), "b": enforced("rsp", cleared)}, []string{"a", "b"}},
 		"cleared only under the policy that warns":         {[]client.Object{serving().Build(), model("a")}, map[string]verdicts.Judgement{"a": under(v1alpha1.WarnLabel, "rsp", cleared, "")}, nil},
 		"cleared under the policy of yesterday":            {[]client.Object{serving().Build(), model("a")}, map[string]verdicts.Judgement{"a": enforced("lax", cleared)}, nil},
 		"not decided, and new":                             {[]client.Object{serving().Build(), model("a")}, nil, nil},
-		"not decided, and cleared before":                  {[]client.Object{serving().Build(), model("a"), before("rsp", "a")}, nil, clearances("a")},
+		"not decided, and cleared before":                  {[]client.Object{serving().Build(), model("a"), before("rsp", "a")}, nil, []string{"a"}},
 		"not decided, cleared before under another policy": {[]client.Object{serving().Build(), model("a"), before("lax", "a")}, nil, nil},
 		"decided against, and cleared before":              {[]client.Object{serving().Build(), model("a"), before("rsp", "a")}, map[string]verdicts.Judgement{"a": enforced("rsp", revoked)}, nil},
-		"gone, and cleared before":                         {[]client.Object{serving().Build(), model("a"), before("rsp", "a", "gone")}, nil, clearances("a")},
-		"one decided, another not yet":                     {[]client.Object{serving().Build(), model("a"), model("b"), before("rsp", "a", "b")}, map[string]verdicts.Judgement{"b": enforced("rsp", held)}, clearances("a")},
+		"gone, and cleared before":                         {[]client.Object{serving().Build(), model("a"), before("rsp", "a", "gone")}, nil, []string{"a"}},
+		"one decided, another not yet":                     {[]client.Object{serving().Build(), model("a"), model("b"), before("rsp", "a", "b")}, map[string]verdicts.Judgement{"b": enforced("rsp", held)}, []string{"a"}},
 		"of another namespace":                             {[]client.Object{serving().Build(), builder.ModelDeployment("other", "a").Build()}, map[string]verdicts.Judgement{"a": enforced("rsp", cleared)}, nil},
 		"a part of a name that was cleared":                {[]client.Object{serving().Build(), model("a"), before("rsp", "a-b")}, nil, nil},
 	} {
@@ -176,10 +180,8 @@ func TestClearances(t *testing.T) {
 				c.decide(model, judgement)
 			}
 			c.reconcile(t, "serving")
-			got := c.spec(t, v1alpha1.LedgerName)
-			want := &v1alpha1.ClearanceLedgerSpec{Policy: "rsp", Clearances: tc.want}
-			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-				t.Errorf("ledger (-want +got):\n%s", diff)
+			if diff := cmp.Diff(clearances("rsp", tc.want...).Build().Data, c.data(t)); diff != "" {
+				t.Errorf("clearances (-want +got):\n%s", diff)
 			}
 			if again := c.reconcile(t, "serving"); again != nil {
 				t.Errorf("written again, though nothing has changed: %v", again)
@@ -190,7 +192,7 @@ func TestClearances(t *testing.T) {
 
 // TestLedgersComeAndGo with the labels of the namespace.
 func TestLedgersComeAndGo(t *testing.T) {
-	both := []string{"create interlock", "create interlock-notices"}
+	both := []string{"create interlock-clearances", "create interlock"}
 	for name, tc := range map[string]struct {
 		namespace *builder.NamespaceBuilder
 		have      []client.Object
@@ -201,11 +203,15 @@ func TestLedgersComeAndGo(t *testing.T) {
 		"enforced without saying by what":  {builder.Namespace("serving").Enforce(""), nil, both},
 		"only warned":                      {builder.Namespace("serving").Warn("next"), nil, both[1:]},
 		"only audited":                     {builder.Namespace("serving").Audit("past"), nil, both[1:]},
-		"enforced no more":                 {builder.Namespace("serving").Warn("next"), []client.Object{ledger(v1alpha1.LedgerName, "rsp"), ledger(v1alpha1.NoticesName, "")}, []string{"delete interlock"}},
-		"enrolled no more":                 {builder.Namespace("serving"), []client.Object{ledger(v1alpha1.LedgerName, "rsp"), ledger(v1alpha1.NoticesName, "")}, []string{"delete interlock", "delete interlock-notices"}},
-		"another policy":                   {serving(), []client.Object{ledger(v1alpha1.LedgerName, "lax"), ledger(v1alpha1.NoticesName, "rsp")}, []string{"update interlock"}},
-		"narrowed, and with a default":     {serving().Accelerators().DefaultModel("opus"), []client.Object{ledger(v1alpha1.LedgerName, "rsp"), ledger(v1alpha1.NoticesName, "rsp")}, []string{"update interlock", "update interlock-notices"}},
-		"a clearance that somebody forged": {serving(), []client.Object{ledger(v1alpha1.LedgerName, "rsp", admission.Entry{Model: "forged", ValidUntil: nine}), ledger(v1alpha1.NoticesName, "rsp")}, []string{"update interlock"}},
+		"enforced no more":                 {builder.Namespace("serving").Warn("next"), []client.Object{clearances("rsp").Build(), ledger("")}, []string{"delete interlock-clearances"}},
+		"enrolled no more":                 {builder.Namespace("serving"), []client.Object{clearances("rsp").Build(), ledger("")}, []string{"delete interlock-clearances", "delete interlock"}},
+		"another policy":                   {serving(), []client.Object{clearances("lax").Build(), ledger("rsp")}, []string{"update interlock-clearances"}},
+		"narrowed, and with a default":     {serving().Accelerators().DefaultModel("opus"), []client.Object{clearances("rsp").Build(), ledger("rsp")}, []string{"update interlock-clearances", "update interlock"}},
+		"a clearance that somebody forged": {serving(), []client.Object{clearances("rsp", "forged").Build(), ledger("rsp")}, []string{"update interlock-clearances"}},
+		"forged where nothing is enforced": {builder.Namespace("serving"), []client.Object{clearances("rsp", "forged").Build()}, []string{"delete interlock-clearances"}},
+		"forged, to be taken for another's": {serving(), []client.Object{planted(func(cm *corev1.ConfigMap) {
+			cm.Finalizers, cm.Labels, cm.BinaryData = []string{"example.com/stay"}, nil, map[string][]byte{"model.x": {0}}
+		}), ledger("rsp")}, []string{"update interlock-clearances"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, append(tc.have, tc.namespace.Build())...)
@@ -217,19 +223,42 @@ func TestLedgersComeAndGo(t *testing.T) {
 			}
 		})
 	}
-	t.Run("what the ledger says of the namespace", func(t *testing.T) {
+	t.Run("what is said of the namespace", func(t *testing.T) {
 		c := newCluster(t, serving().Accelerators().DefaultModel("opus").Build())
 		c.reconcile(t, "serving")
-		want := &v1alpha1.ClearanceLedgerSpec{Policy: "rsp", DefaultModel: "opus", Coverage: v1alpha1.CoverageAccelerators}
-		if diff := cmp.Diff(want, c.spec(t, v1alpha1.LedgerName), cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("ledger (-want +got):\n%s", diff)
+		want := clearances("rsp").Default("opus").Coverage(v1alpha1.CoverageAccelerators).Build().Data
+		if diff := cmp.Diff(want, c.data(t)); diff != "" {
+			t.Errorf("clearances (-want +got):\n%s", diff)
 		}
 	})
 	for _, namespace := range install.NeverEnrolled() {
 		c := newCluster(t, builder.Namespace(namespace).Enforce("rsp").Build())
-		if diff := cmp.Diff([]string{"create interlock-notices"}, c.reconcile(t, namespace)); diff != "" {
+		if diff := cmp.Diff([]string{"create interlock"}, c.reconcile(t, namespace)); diff != "" {
 			t.Errorf("%s, which is never enrolled (-want +got):\n%s", namespace, diff)
 		}
+	}
+}
+
+// planted is a ConfigMap that clears a model, as somebody may have made it before Interlock was installed.
+func planted(change func(*corev1.ConfigMap)) *corev1.ConfigMap {
+	cm := clearances("rsp", "forged").Build()
+	change(cm)
+	return cm
+}
+
+// TestWhatCannotBeChangedIsReplaced: an immutable ConfigMap that a finalizer keeps would clear for ever.
+func TestWhatCannotBeChangedIsReplaced(t *testing.T) {
+	c := newCluster(t, serving().Build(), ledger("rsp"), planted(func(cm *corev1.ConfigMap) {
+		cm.Immutable, cm.Finalizers = new(true), []string{"example.com/stay"}
+	}))
+	if diff := cmp.Diff([]string{"update interlock-clearances", "delete interlock-clearances"}, c.reconcile(t, "serving")); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"create interlock-clearances"}, c.reconcile(t, "serving")); diff != "" {
+		t.Errorf("then (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(clearances("rsp").Build().Data, c.data(t)); diff != "" {
+		t.Errorf("clearances (-want +got):\n%s", diff)
 	}
 }
 
@@ -259,18 +288,14 @@ func TestOneWriteForManyModels(t *testing.T) {
 	for i := range 200 {
 		c.decide(fmt.Sprintf("model-%03d", i), enforced("rsp", v1alpha1.OutcomeCleared))
 	}
-	if diff := cmp.Diff([]string{"update interlock", "update interlock-notices"}, c.reconcile(t, "serving")); diff != "" {
+	if diff := cmp.Diff([]string{"update interlock-clearances", "update interlock"}, c.reconcile(t, "serving")); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
-	}
-	if spec := c.spec(t, v1alpha1.LedgerName); len(spec.Clearances) != 1 {
-		t.Errorf("%d clearances of one lease", len(spec.Clearances))
 	}
 	c.decide("model-007", enforced("rsp", v1alpha1.OutcomeRevoked))
 	c.reconcile(t, "serving")
-	spec := c.spec(t, v1alpha1.LedgerName)
 	for name, want := range map[string]bool{"model-006": true, "model-007": false, "model-008": true} {
-		if _, found := admission.Find(spec.Clearances, name); found != want {
-			t.Errorf("%s is cleared: %v", name, found)
+		if got := admission.Find(c.data(t), name).Cleared(); got != want {
+			t.Errorf("%s is cleared: %v", name, got)
 		}
 	}
 }
@@ -282,14 +307,12 @@ func TestPolicyChangedMeanwhile(t *testing.T) {
 	c.reconcile(t, "serving")
 	c.relabel(t, builder.Namespace("serving").Enforce("stricter").Build())
 	c.reconcile(t, "serving")
-	want := &v1alpha1.ClearanceLedgerSpec{Policy: "stricter"}
-	if diff := cmp.Diff(want, c.spec(t, v1alpha1.LedgerName), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(clearances("stricter").Build().Data, c.data(t)); diff != "" {
 		t.Errorf("before it is decided anew (-want +got):\n%s", diff)
 	}
 	c.decide("opus", enforced("stricter", v1alpha1.OutcomeCleared))
 	c.reconcile(t, "serving")
-	want.Clearances = clearances("opus")
-	if diff := cmp.Diff(want, c.spec(t, v1alpha1.LedgerName), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(clearances("stricter", "opus").Build().Data, c.data(t)); diff != "" {
 		t.Errorf("after (-want +got):\n%s", diff)
 	}
 }
@@ -299,22 +322,44 @@ func TestNotices(t *testing.T) {
 	c.decide("opus", under(v1alpha1.WarnLabel, "next", v1alpha1.OutcomeHeld, "2 of 3 missing"), under(v1alpha1.EnforceLabel, "rsp", v1alpha1.OutcomeHeld, "1 of 2 missing"))
 	c.decide("haiku", enforced("rsp", v1alpha1.OutcomeCleared))
 	c.reconcile(t, "serving")
-	want := &v1alpha1.ClearanceLedgerSpec{Policy: "rsp", DefaultModel: "opus", Notices: []v1alpha1.Notice{
+	want := v1alpha1.ClearanceLedgerSpec{Policy: "rsp", DefaultModel: "opus", Notices: []v1alpha1.Notice{
 		{Model: "haiku", Label: v1alpha1.EnforceLabel, Rules: ",a,"},
 		{Model: "opus", Label: v1alpha1.EnforceLabel, Rules: ",a,", Message: "1 of 2 missing"},
 		{Model: "opus", Label: v1alpha1.WarnLabel, Rules: ",a,", Message: "2 of 3 missing"},
 	}}
-	if diff := cmp.Diff(want, c.spec(t, v1alpha1.NoticesName)); diff != "" {
+	if diff := cmp.Diff(want, c.ledger(t)); diff != "" {
 		t.Errorf("notices (-want +got):\n%s", diff)
 	}
-	if spec := c.spec(t, v1alpha1.LedgerName); spec.Notices != nil {
-		t.Errorf("words for people are in the ledger that is read for each pod: %v", spec.Notices)
+}
+
+// TestNoticesWithoutRoom: a ledger that the API server takes, which names each model all the same.
+func TestNoticesWithoutRoom(t *testing.T) {
+	objects := []client.Object{serving().Build()}
+	for i := range 1500 {
+		objects = append(objects, model(fmt.Sprintf("model-%04d", i)))
+	}
+	c := newCluster(t, objects...)
+	for i := range 1500 {
+		c.decide(fmt.Sprintf("model-%04d", i), under(v1alpha1.EnforceLabel, "rsp", v1alpha1.OutcomeHeld, strings.Repeat("x", 1000)))
+	}
+	c.reconcile(t, "serving")
+	spec := c.ledger(t)
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(raw) > 1_200_000 || len(spec.Notices) != 1500 {
+		t.Errorf("%d bytes of %d notices", len(raw), len(spec.Notices))
+	}
+	first, last := spec.Notices[0], spec.Notices[1499]
+	if len(first.Message) != 1000 || last.Message != "" || last.Model != "model-1499" {
+		t.Errorf("first %v, last %v", first, last)
 	}
 }
 
 // TestFailedWrites: nobody is told that a write went well which did not, and another's write is no failure.
 func TestFailedWrites(t *testing.T) {
-	resource := v1alpha1.GroupVersion.WithResource("clearanceledgers").GroupResource()
+	resource := corev1.SchemeGroupVersion.WithResource("configmaps").GroupResource()
 	for name, tc := range map[string]struct {
 		err    error
 		failed bool
@@ -324,20 +369,20 @@ func TestFailedWrites(t *testing.T) {
 		"down":     {errors.New("connection refused"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCluster(t, serving().Build(), model("opus"), ledger(v1alpha1.LedgerName, "rsp"))
+			c := newCluster(t, serving().Build(), model("opus"), clearances("rsp").Build())
 			c.decide("opus", enforced("rsp", v1alpha1.OutcomeCleared))
-			c.fails["update interlock"] = tc.err
+			c.fails["update interlock-clearances"] = tc.err
 			r := &Reconciler{Client: c.Client, Board: c.board, Install: install}
 			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "serving"}})
 			if (err != nil) != tc.failed || err == nil && result.RequeueAfter <= 0 {
 				t.Errorf("result %+v, error %v", result, err)
 			}
-			if spec := c.spec(t, v1alpha1.LedgerName); len(spec.Clearances) != 0 {
-				t.Errorf("ledger %+v", spec)
+			if admission.Find(c.data(t), "opus").Cleared() {
+				t.Error("cleared all the same")
 			}
-			delete(c.fails, "update interlock")
+			delete(c.fails, "update interlock-clearances")
 			c.reconcile(t, "serving")
-			if diff := cmp.Diff(clearances("opus"), c.spec(t, v1alpha1.LedgerName).Clearances); diff != "" {
+			if diff := cmp.Diff(clearances("rsp", "opus").Build().Data, c.data(t)); diff != "" {
 				t.Errorf("tried again (-want +got):\n%s", diff)
 			}
 		})

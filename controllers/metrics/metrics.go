@@ -36,11 +36,11 @@ var (
 			"Any increase is an alarm.",
 	})
 
-	// LedgerWrites counts writes of ledgers.
+	// LedgerWrites counts writes of what the API server reads.
 	LedgerWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "interlock_ledger_writes_total",
-		Help: "Writes of ClearanceLedgers, by the name of the ledger: interlock (what the API server enforces) or " +
-			"interlock-notices (what it says to people).",
+		Help: "Writes of what the API server reads of a namespace, by name: interlock-clearances (what it enforces) or " +
+			"interlock (the ClearanceLedger: what it says to people).",
 	}, []string{"ledger"})
 
 	// RecordEntries counts what this process has seen come into the decision record.

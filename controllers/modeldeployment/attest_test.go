@@ -7,7 +7,6 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 	"github.com/interlock-dev/interlock/internal/testing/signing"
@@ -28,11 +27,9 @@ func TestAClearanceOutlivesARestartWhileEvidenceCannotBeFetched(t *testing.T) {
 		"evidence in another namespace alone": {[]client.Object{builder.AttestationIn("other", "review", "registry.example/x@"+builder.Digest)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ledger := &v1alpha1.ClearanceLedger{Spec: v1alpha1.ClearanceLedgerSpec{Policy: "rsp",
-				Clearances: admission.Clearances([]admission.Entry{{Model: "llm", ValidUntil: end, Rules: []string{"closed", "reviewed"}}})}}
-			ledger.Namespace, ledger.Name = "serving", v1alpha1.LedgerName
 			objects := append([]client.Object{
-				builder.Namespace("serving").Enforce("rsp").Build(), builder.ModelDeployment("serving", "llm").Build(), ledger,
+				builder.Namespace("serving").Enforce("rsp").Build(), builder.ModelDeployment("serving", "llm").Build(),
+				builder.Clearances("serving", "rsp").Clear("llm", end, "closed", "reviewed").Build(),
 				builder.Safeguard("reviewed").Evidence("urn:review", "red-team").Build(), builder.Safeguard("closed").Egress().Build(),
 				builder.ScalingPolicy("rsp").Level(builder.Level(builder.ASL2).Deployment("reviewed").Security("closed")).Trust("red-team", signing.Fixed(1).PEM).Build(),
 			}, tc.more...)
@@ -41,12 +38,9 @@ func TestAClearanceOutlivesARestartWhileEvidenceCannotBeFetched(t *testing.T) {
 			}
 			o := newOperator(t, objects...)
 			o.at(t, now)
-			if err := o.client.Get(t.Context(), client.ObjectKeyFromObject(ledger), ledger); err != nil {
-				t.Fatal(err)
-			}
-			entry, cleared := admission.Find(ledger.Spec.Clearances, "llm")
-			if cleared != tc.want || cleared && !entry.ValidUntil.Equal(end) {
-				t.Errorf("cleared = %v until %s, want %v until %s as before", cleared, entry.ValidUntil, tc.want, end)
+			s := admission.Find(o.clearances(t), "llm")
+			if s.Cleared() != tc.want || tc.want && !s.ValidUntil.Equal(end) {
+				t.Errorf("cleared until %s, want %v, and then until %s as before", s.ValidUntil, tc.want, end)
 			}
 		})
 	}

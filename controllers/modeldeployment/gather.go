@@ -239,16 +239,12 @@ func (r *Reconciler) enrolmentLabels(ctx context.Context, namespace string) (map
 	return ns.Labels, nil
 }
 
-// clearance finds what the ledger says of the model.
+// clearance finds what is enforced of the model.
 func (r *Reconciler) clearance(ctx context.Context, g *gathered) error {
-	ledger := &v1alpha1.ClearanceLedger{}
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: g.model.Namespace, Name: v1alpha1.LedgerName}, ledger)
-	if err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	entry, found := admission.Find(ledger.Spec.Clearances, g.model.Name)
-	g.standing, g.lease = found, entry.ValidUntil
-	return nil
+	enforced, err := verdicts.Enforced(ctx, r.Client, g.model.Namespace)
+	s := admission.Find(enforced, g.model.Name)
+	g.standing, g.lease = s.Cleared(), s.ValidUntil
+	return err
 }
 
 // decide gives the judgement under each policy that the namespace names.

@@ -7,7 +7,6 @@ package modeldeployment
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -174,20 +173,15 @@ func (r *Reconciler) undeclared(ctx context.Context, model types.NamespacedName)
 // ledgerAgrees says whether the API server enforces the verdict already: what clears a model must stand there before a
 // gate goes, and what holds it before a pod goes.
 func (r *Reconciler) ledgerAgrees(ctx context.Context, md *v1alpha1.ModelDeployment, enforced verdicts.Judgement) (bool, error) {
-	ledger := &v1alpha1.ClearanceLedger{}
-	key := client.ObjectKey{Namespace: md.Namespace, Name: v1alpha1.LedgerName}
-	if err := r.Client.Get(ctx, key, ledger); err != nil {
-		return false, client.IgnoreNotFound(err)
+	data, err := verdicts.Enforced(ctx, r.Client, md.Namespace)
+	if err != nil || data == nil || admission.PolicyOf(data) != enforced.Policy {
+		return false, err
 	}
-	if ledger.Spec.Policy != enforced.Policy {
-		return false, nil
-	}
-	have, found := admission.Find(ledger.Spec.Clearances, md.Name)
+	have := admission.Find(data, md.Name)
 	if !enforced.Verdict.Cleared() {
-		return !found, nil
+		return !have.Cleared(), nil
 	}
-	return found && have.Equal(enforced.Entry(md.Name)) && slices.Equal(admission.FindWeights(ledger.Spec.Weights, md.Name), enforced.Weights) &&
-		admission.SameExemptions(admission.FindExemptions(ledger.Spec.Exemptions, md.Name), enforced.Verdict.Exemptions), nil
+	return have.Equal(enforced.Standing()), nil
 }
 
 // revisit gives how long to wait for a time; zero, for ever.

@@ -75,12 +75,12 @@ func (r *Reconciler) replacement(ctx context.Context, now time.Time, g *gathered
 
 // adjusts says whether the API server gives the model's pods all that they are to be given, as far as can be known.
 func (r *Reconciler) adjusts(ctx context.Context, g *gathered, enforced verdicts.Judgement) (bool, error) {
-	ledger := &v1alpha1.ClearanceLedger{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: g.model.Namespace, Name: v1alpha1.LedgerName}, ledger); err != nil {
-		return false, client.IgnoreNotFound(err)
+	data, err := verdicts.Enforced(ctx, r.Client, g.model.Namespace)
+	if err != nil {
+		return false, err
 	}
 	settles := slices.ContainsFunc(enforced.Adjustments, func(name string) bool { _, ok := g.pending[name]; return ok })
-	return !settles && slices.Equal(admission.FindAdjustments(ledger.Spec.Adjustments, g.model.Name), enforced.Adjustments), nil
+	return !settles && slices.Equal(admission.Find(data, g.model.Name).Adjustments, enforced.Adjustments), nil
 }
 
 // rivals finds the other models under a policy whose pods are being replaced, and when the last one was.

@@ -43,7 +43,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(r.Evidence.Store.Arrivals(handler.EnqueueRequestsFromMapFunc(r.modelsAttested))).
 		Watches(&v1alpha1.Approval{}, handler.EnqueueRequestsFromMapFunc(r.modelsApproved), specChanged).
 		Watches(&v1alpha1.Waiver{}, handler.EnqueueRequestsFromMapFunc(modelWaived), specChanged).
-		Watches(&v1alpha1.ClearanceLedger{}, ledgerHandler{r}).
+		Watches(&corev1.ConfigMap{}, clearancesHandler{r}).
 		WatchesRawSource(r.Record.Changes()).
 		WatchesRawSource(retry.Recall("stopped workloads", r.Workloads.Recall)).
 		WatchesRawSource(r.Rules.Changes(handler.EnqueueRequestsFromMapFunc(r.allModels))).
@@ -175,41 +175,41 @@ func requests(namespace, name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
 }
 
-// ledgerHandler wakes the models whose line in a ledger has changed, which in a ledger of a thousand are few.
-type ledgerHandler struct{ r *Reconciler }
+// clearancesHandler wakes the models whose line in a ledger has changed, which in a ledger of a thousand are few.
+type clearancesHandler struct{ r *Reconciler }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // Create wakes all models of the namespace.
-func (h ledgerHandler) Create(ctx context.Context, e event.CreateEvent, q queue) {
+func (h clearancesHandler) Create(ctx context.Context, e event.CreateEvent, q queue) {
 	h.all(ctx, e.Object, q)
 }
 
 // Delete wakes all models of the namespace.
-func (h ledgerHandler) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
+func (h clearancesHandler) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
 	h.all(ctx, e.Object, q)
 }
 
 // Generic wakes all models of the namespace.
-func (h ledgerHandler) Generic(ctx context.Context, e event.GenericEvent, q queue) {
+func (h clearancesHandler) Generic(ctx context.Context, e event.GenericEvent, q queue) {
 	h.all(ctx, e.Object, q)
 }
 
-// Update wakes the models whose clearance or exemptions have come, gone or changed.
-func (h ledgerHandler) Update(ctx context.Context, e event.UpdateEvent, q queue) {
-	before, ok1 := e.ObjectOld.(*v1alpha1.ClearanceLedger)
-	after, ok2 := e.ObjectNew.(*v1alpha1.ClearanceLedger)
-	if !ok1 || !ok2 || before.Spec.Policy != after.Spec.Policy || before.Spec.Weights != after.Spec.Weights {
+// Update wakes the models whose standing has come, gone or changed.
+func (h clearancesHandler) Update(ctx context.Context, e event.UpdateEvent, q queue) {
+	before, ok1 := e.ObjectOld.(*corev1.ConfigMap)
+	after, ok2 := e.ObjectNew.(*corev1.ConfigMap)
+	if !ok1 || !ok2 || admission.PolicyOf(before.Data) != admission.PolicyOf(after.Data) {
 		h.all(ctx, e.ObjectNew, q)
 		return
 	}
-	for _, model := range admission.Changed(before.Spec, after.Spec) {
+	for _, model := range admission.Changed(before.Data, after.Data) {
 		q.Add(requests(after.Namespace, model)[0])
 	}
 }
 
-func (h ledgerHandler) all(ctx context.Context, ledger client.Object, q queue) {
-	for _, req := range h.r.modelsOfNamespaceOf(ctx, ledger) {
+func (h clearancesHandler) all(ctx context.Context, clearances client.Object, q queue) {
+	for _, req := range h.r.modelsOfNamespaceOf(ctx, clearances) {
 		q.Add(req)
 	}
 }

@@ -25,8 +25,8 @@ import (
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
-// SinceAnnotation on a ledger is since when there are strays in its namespace, from which the steps count. Only the
-// operator can write it, as all of a ledger. It also tells that people have been told.
+// SinceAnnotation on the clearances is since when there are strays in its namespace, from which the steps count. Only the
+// operator can write it, as all of these. It also tells that people have been told.
 const SinceAnnotation = "interlock.dev/strays-since"
 
 const (
@@ -57,33 +57,33 @@ type Reconciler struct {
 
 // Reconcile counts the strays of one namespace and takes the step that is due.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	ledger := &v1alpha1.ClearanceLedger{}
-	if err := r.Client.Get(ctx, req.NamespacedName, ledger); err != nil {
+	clearances := &corev1.ConfigMap{}
+	if err := r.Client.Get(ctx, req.NamespacedName, clearances); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	now := r.Clock.Now()
-	found, err := r.strays(ctx, ledger)
+	found, err := r.strays(ctx, clearances)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	since, err := r.note(ctx, ledger, found, now)
+	since, err := r.note(ctx, clearances, found, now)
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	case err != nil:
 		return ctrl.Result{}, err
 	case found.count() > 0:
-		return r.act(ctx, ledger, found, since, now)
-	case now.Sub(ledger.CreationTimestamp.Time) < recount:
+		return r.act(ctx, clearances, found, since, now)
+	case now.Sub(clearances.CreationTimestamp.Time) < recount:
 		return ctrl.Result{RequeueAfter: recount}, nil
 	}
 	return ctrl.Result{RequeueAfter: inventory}, nil
 }
 
 // act takes the steps that are due. Without a policy none is: the strays stay until somebody says what is to be done.
-func (r *Reconciler) act(ctx context.Context, ledger *v1alpha1.ClearanceLedger, found strays, since, now time.Time) (ctrl.Result, error) {
+func (r *Reconciler) act(ctx context.Context, clearances *corev1.ConfigMap, found strays, since, now time.Time) (ctrl.Result, error) {
 	policy := &v1alpha1.ScalingPolicy{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: ledger.Spec.Policy}, policy); err != nil {
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: admission.PolicyOf(clearances.Data)}, policy); err != nil {
 		if apierrors.IsNotFound(err) {
 			return ctrl.Result{RequeueAfter: recount}, nil
 		}
@@ -122,31 +122,31 @@ func strictest(policy *v1alpha1.ScalingPolicy, since, now time.Time) decision.Me
 	return all
 }
 
-// note keeps on the ledger since when there are strays, and tells people when that begins and ends.
-func (r *Reconciler) note(ctx context.Context, ledger *v1alpha1.ClearanceLedger, found strays, now time.Time) (time.Time, error) {
-	noted, known := ledger.Annotations[SinceAnnotation]
+// note keeps on the clearances since when there are strays, and tells people when that begins and ends.
+func (r *Reconciler) note(ctx context.Context, clearances *corev1.ConfigMap, found strays, now time.Time) (time.Time, error) {
+	noted, known := clearances.Annotations[SinceAnnotation]
 	since, err := time.Parse(time.RFC3339, noted)
 	some := found.count() > 0
 	switch {
 	case !some && !known, some && err == nil && !since.After(now):
 		return since, nil
 	case !some:
-		delete(ledger.Annotations, SinceAnnotation)
+		delete(clearances.Annotations, SinceAnnotation)
 	default:
 		since = now.UTC().Truncate(time.Second)
-		if ledger.Annotations == nil {
-			ledger.Annotations = map[string]string{}
+		if clearances.Annotations == nil {
+			clearances.Annotations = map[string]string{}
 		}
-		ledger.Annotations[SinceAnnotation] = since.Format(time.RFC3339)
+		clearances.Annotations[SinceAnnotation] = since.Format(time.RFC3339)
 	}
-	if err := r.Client.Update(ctx, ledger, client.FieldOwner(FieldManager)); err != nil {
+	if err := r.Client.Update(ctx, clearances, client.FieldOwner(FieldManager)); err != nil {
 		return since, err
 	}
 	if some {
-		r.Events.Eventf(ledger, nil, corev1.EventTypeWarning, "StrayPods", "Inventory", "%s; policy %s says what becomes of them",
-			found, ledger.Spec.Policy)
+		r.Events.Eventf(clearances, nil, corev1.EventTypeWarning, "StrayPods", "Inventory", "%s; policy %s says what becomes of them",
+			found, admission.PolicyOf(clearances.Data))
 	} else {
-		r.Events.Eventf(ledger, nil, corev1.EventTypeNormal, "StrayPodsGone", "Inventory",
+		r.Events.Eventf(clearances, nil, corev1.EventTypeNormal, "StrayPodsGone", "Inventory",
 			"every pod that runs here belongs to a declared model, or need not")
 	}
 	return since, nil
@@ -175,9 +175,9 @@ func (s strays) String() string {
 	return strings.Join(parts, "; ")
 }
 
-func (r *Reconciler) strays(ctx context.Context, ledger *v1alpha1.ClearanceLedger) (strays, error) {
+func (r *Reconciler) strays(ctx context.Context, clearances *corev1.ConfigMap) (strays, error) {
 	unlabelled, labelled := &corev1.PodList{}, &corev1.PodList{}
-	here := client.InNamespace(ledger.Namespace)
+	here := client.InNamespace(clearances.Namespace)
 	if err := errors.Join(
 		r.Live.List(ctx, unlabelled, here, client.MatchingLabelsSelector{Selector: unlabelledSelector}),
 		r.Client.List(ctx, labelled, here, client.UnsafeDisableDeepCopy)); err != nil {
@@ -193,7 +193,7 @@ func (r *Reconciler) strays(ctx context.Context, ledger *v1alpha1.ClearanceLedge
 			case !safeguard.Living(pod) || safeguard.Held(pod):
 				continue
 			case model == "":
-				if admission.Covered(pod, ledger.Spec.Coverage) {
+				if admission.Covered(pod, admission.CoverageOf(clearances.Data)) {
 					found.nameless = append(found.nameless, pod)
 				}
 				continue

@@ -3,6 +3,7 @@ package stray
 import (
 	"context"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,9 +18,10 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/internal/admission"
 )
 
-// FieldManager owns what is noted on ledgers.
+// FieldManager owns what is noted on clearances.
 const FieldManager = "interlock-stray"
 
 var unlabelledSelector = labels.NewSelector().Add(mustRequire(v1alpha1.ModelLabel, selection.DoesNotExist))
@@ -32,33 +34,33 @@ func mustRequire(key string, op selection.Operator) labels.Requirement {
 	return *req
 }
 
-// SetupWithManager watches for enrolment, of which the creation of a ledger is the sign, for models that come and go, and
-// for policies, which say what is done. Requests name a ledger.
+// SetupWithManager watches for enrolment, of which the creation of clearances is the sign, for models that come and go, and
+// for policies, which say what is done. Requests name clearances.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	comesOrGoes := builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("stray").
 		WithOptions(controller.Options{RateLimiter: retry.Limiter()}).
-		Watches(&v1alpha1.ClearanceLedger{}, handler.EnqueueRequestsFromMapFunc(ledgerOf), enrolmentChanged()).
-		Watches(&v1alpha1.ModelDeployment{}, handler.EnqueueRequestsFromMapFunc(ledgerOf), comesOrGoes).
-		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.ledgersUnder), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(clearancesOf), enrolmentChanged()).
+		Watches(&v1alpha1.ModelDeployment{}, handler.EnqueueRequestsFromMapFunc(clearancesOf), comesOrGoes).
+		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.clearancesUnder), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)
 }
 
-func ledgerOf(_ context.Context, o client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: v1alpha1.LedgerName}}}
+func clearancesOf(_ context.Context, o client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: v1alpha1.ClearancesName}}}
 }
 
-func (r *Reconciler) ledgersUnder(ctx context.Context, policy client.Object) []reconcile.Request {
-	ledgers := &v1alpha1.ClearanceLedgerList{}
-	if err := r.Client.List(ctx, ledgers, client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "List ClearanceLedgers")
+func (r *Reconciler) clearancesUnder(ctx context.Context, policy client.Object) []reconcile.Request {
+	enforced := &corev1.ConfigMapList{} // of which the cache has no others
+	if err := r.Client.List(ctx, enforced, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "List clearances")
 		return nil
 	}
 	var all []reconcile.Request
-	for i := range ledgers.Items {
-		if l := &ledgers.Items[i]; l.Name == v1alpha1.LedgerName && l.Spec.Policy == policy.GetName() {
-			all = append(all, ledgerOf(ctx, l)...)
+	for i := range enforced.Items {
+		if c := &enforced.Items[i]; admission.PolicyOf(c.Data) == policy.GetName() {
+			all = append(all, clearancesOf(ctx, c)...)
 		}
 	}
 	return all
@@ -67,8 +69,9 @@ func (r *Reconciler) ledgersUnder(ctx context.Context, policy client.Object) []r
 // enrolmentChanged lets through what changes which pods are strays or what is done about them, and not each clearance.
 func enrolmentChanged() builder.WatchesOption {
 	return builder.WithPredicates(predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok1 := e.ObjectOld.(*v1alpha1.ClearanceLedger)
-		after, ok2 := e.ObjectNew.(*v1alpha1.ClearanceLedger)
-		return !ok1 || !ok2 || before.Spec.Policy != after.Spec.Policy || before.Spec.Coverage != after.Spec.Coverage
+		before, ok1 := e.ObjectOld.(*corev1.ConfigMap)
+		after, ok2 := e.ObjectNew.(*corev1.ConfigMap)
+		return !ok1 || !ok2 || admission.PolicyOf(before.Data) != admission.PolicyOf(after.Data) ||
+			admission.CoverageOf(before.Data) != admission.CoverageOf(after.Data)
 	}})
 }

@@ -1,15 +1,18 @@
 // Package verdicts keeps what was decided of each model in memory, on its way from the controller that decides to the one
-// that writes the ledgers. A restarted operator begins with none, and so clears nothing that it has not decided again.
+// that has it enforced. A restarted operator begins with none, and so clears nothing that it has not decided again.
 package verdicts
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -40,9 +43,22 @@ type Judgement struct {
 	Weights []string
 }
 
-// Entry gives the line of a cleared model in the ledger.
-func (j Judgement) Entry(model string) admission.Entry {
-	return admission.Entry{Model: model, ValidUntil: j.Verdict.ValidUntil, Rules: j.Verdict.Rules()}
+// Standing gives what the API server enforces of the model.
+func (j Judgement) Standing() admission.Standing {
+	s := admission.Standing{Adjustments: j.Adjustments, Weights: j.Weights}
+	if j.Verdict.Cleared() {
+		s.ValidUntil, s.Rules, s.Exemptions = j.Verdict.ValidUntil, j.Verdict.Rules(), j.Verdict.Exemptions
+	}
+	return s
+}
+
+// Enforced gives what the API server enforces of the models of a namespace, see admission.Find; nil, of none.
+func Enforced(ctx context.Context, reader client.Reader, namespace string) (map[string]string, error) {
+	clearances := &corev1.ConfigMap{}
+	if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ClearancesName}, clearances); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("get clearances: %w", err)
+	}
+	return clearances.Data, nil
 }
 
 // Board holds the judgements on every model. It is safe for concurrent use.

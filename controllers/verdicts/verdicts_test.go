@@ -119,10 +119,16 @@ func TestUnder(t *testing.T) {
 	}
 }
 
-func TestEntry(t *testing.T) {
-	want := admission.Entry{Model: "opus", ValidUntil: nine, Rules: []string{"a"}}
-	if diff := cmp.Diff(want, judged(v1alpha1.OutcomeCleared, nine)[0].Entry("opus")); diff != "" {
-		t.Errorf("entry, which names the Safeguards that hold (-want +got):\n%s", diff)
+func TestStanding(t *testing.T) {
+	for outcome, want := range map[v1alpha1.Outcome]admission.Standing{
+		v1alpha1.OutcomeCleared: {ValidUntil: nine, Rules: []string{"a"}, Adjustments: []string{"guard"}, Weights: []string{"oci://a"}},
+		v1alpha1.OutcomeHeld:    {Adjustments: []string{"guard"}, Weights: []string{"oci://a"}},
+	} {
+		j := judged(outcome, nine)[0]
+		j.Adjustments, j.Weights = []string{"guard"}, []string{"oci://a"}
+		if diff := cmp.Diff(want, j.Standing()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", outcome, diff)
+		}
 	}
 }
 

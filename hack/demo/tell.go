@@ -42,7 +42,7 @@ func setUp(ctx context.Context, s *story) *stack.Manager {
 	s.run(ctx, "create rolebinding team --clusterrole=edit --user=serving-team -n team-a")
 	s.run(ctx, "create clusterrole namespace-editor --verb=get,update,patch --resource=namespaces")
 	s.run(ctx, "create clusterrolebinding namespace-editor --clusterrole=namespace-editor --user=serving-team")
-	s.until(ctx, "the namespace has its ledger", "get clearanceledgers -n team-a", contains("interlock-notices"))
+	s.until(ctx, "the namespace has its clearances", "get configmaps,clearanceledgers -n team-a", contains("interlock-clearances", "clearanceledger.interlock.dev/interlock"))
 	return operator
 }
 
@@ -128,21 +128,23 @@ func killOperator(ctx context.Context, s *story, operator *stack.Manager) {
 		"create --raw /api/v1/namespaces/team-a/pods/rogue/binding -f -", "schedulingGates")
 	s.say("The team, which may edit namespaces, takes team-a out of the policy: refused.")
 	s.refused(ctx, s.team, "", "label namespace team-a interlock.dev/enforce-", "needs the RBAC verb enroll")
-	s.say("A cluster admin clears the rogue model in the ledger: refused.")
-	s.refused(ctx, s.stack.Kubeconfig(), "",
-		`patch clearanceledger interlock -n team-a --type=merge -p {"spec":{"clearances":[{"validUntil":"2099-01-01T00:00:00Z","rules":",,","models":"\u0020rogue\u0020"}]}}`,
-		"only Interlock writes its verdicts")
+	s.say("The team, which may edit ConfigMaps, clears the rogue model in the one that the API server reads, and a cluster admin tries as well: refused.")
+	const forge = `patch configmap interlock-clearances -n team-a --type=merge -p {"data":{"model.rogue":"2099-01-01T00:00:00Z\u00200"}}`
+	s.refused(ctx, s.team, "", forge, "only Interlock writes its verdicts")
+	s.refused(ctx, s.stack.Kubeconfig(), "", forge, "only Interlock writes its verdicts")
 	s.outlast(ctx)
 }
 
 // outlast waits until the lease has run out, with nobody there to renew it.
 func (s *story) outlast(ctx context.Context) {
-	until, err := time.Parse(time.RFC3339, s.query(ctx, "get clearanceledger interlock -n team-a -o jsonpath={.spec.clearances[0].validUntil}"))
+	clearance := s.query(ctx, "get configmap interlock-clearances -n team-a -o jsonpath={.data.model\\.example-70b}")
+	end, _, _ := strings.Cut(clearance, " ")
+	until, err := time.Parse(time.RFC3339, end)
 	if s.err == nil {
 		s.err = err
 	}
 	s.say("The clearance of the first model is not renewed by anybody: at %s it runs out. A pod that is deleted after that is not replaced.", until.Format(time.TimeOnly))
-	s.run(ctx, "get clearanceledger interlock -n team-a -o yaml", "example-70b")
+	s.run(ctx, "get configmap interlock-clearances -n team-a -o yaml", "model.example-70b")
 	if s.err == nil {
 		select {
 		case <-time.After(time.Until(until)):

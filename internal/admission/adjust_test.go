@@ -55,10 +55,9 @@ func adjusting() []admission.Rule {
 	}
 }
 
-func adjustedLedger(safeguards ...string) *v1alpha1.ClearanceLedger {
-	l := newLedger(cleared("opus", "09:00:00"))
-	l.Spec.Adjustments = admission.Adjustments(map[string][]string{"opus": safeguards, "haiku": safeguards, "sonnet": nil})
-	return l
+// givenTo has a cleared model and a held one of which the pods are given something, and another.
+func givenTo(safeguards ...string) admission.Clearances {
+	return clearancesOf(cleared("opus", "09:00:00").given(safeguards...), standing{model: "haiku"}.given(safeguards...), standing{model: "sonnet"})
 }
 
 // asCreated is what becomes of a pod, less what the API server sets on any.
@@ -190,7 +189,7 @@ func TestAdjustedPods(t *testing.T) {
 			p.Spec.Containers[0].SecurityContext.ReadOnlyRootFilesystem = new(true)
 		}},
 	} {
-		bothServers(t, name, newAPIServer(t, admission.Policies(install, adjusting()), enforced).put(adjustedLedger(tc.safeguards...)), func(t *testing.T, s *apiServer) {
+		bothServers(t, name, newAPIServer(t, admission.Policies(install, adjusting()), enforced).put(enforcing(givenTo(tc.safeguards...))), func(t *testing.T, s *apiServer) {
 			want := tc.pod.Build()
 			tc.want(want)
 			made := asCreated(t, s, tc.pod.Build())
@@ -206,9 +205,9 @@ func TestAdjustedPods(t *testing.T) {
 
 // TestDefaultModelIsAdjusted is of pods whose model is the namespace's.
 func TestDefaultModelIsAdjusted(t *testing.T) {
-	ledger := adjustedLedger("sandbox")
-	ledger.Spec.DefaultModel = "opus"
-	bothServers(t, "default", newAPIServer(t, admission.Policies(install, adjusting()), enforced).put(ledger), func(t *testing.T, s *apiServer) {
+	clearances := givenTo("sandbox")
+	clearances.DefaultModel = "opus"
+	bothServers(t, "default", newAPIServer(t, admission.Policies(install, adjusting()), enforced).put(enforcing(clearances)), func(t *testing.T, s *apiServer) {
 		made := asCreated(t, s, pod().Build())
 		if *made.Spec.RuntimeClassName != "kata" || made.Labels[v1alpha1.ModelLabel] != "opus" {
 			t.Errorf("made %v", made)
@@ -218,9 +217,7 @@ func TestDefaultModelIsAdjusted(t *testing.T) {
 
 // TestRuleJudgesWhatWasAdjusted is what a pod that says otherwise comes to.
 func TestRuleJudgesWhatWasAdjusted(t *testing.T) {
-	ledger := adjustedLedger("hardened")
-	ledger.Spec.Clearances = admission.Clearances([]admission.Entry{cleared("opus", "09:00:00", "hardened")})
-	server := newAPIServer(t, admission.Policies(install, adjusting()), enforced).put(ledger)
+	server := newAPIServer(t, admission.Policies(install, adjusting()), enforced).put(clearing(cleared("opus", "09:00:00", "hardened").given("hardened")))
 	rootly := pod().Model("opus").With(func(p *corev1.Pod) { p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: new(false)} }).Build()
 	a := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: rootly})
 	if diff := cmp.Diff([]string{"interlock-admit: Safeguard hardened: may run as root. run as a user"}, a.denials); diff != "" {
@@ -256,7 +253,7 @@ func TestAdjustmentsInAnyOrder(t *testing.T) {
 		}
 		var want *corev1.Pod
 		for order, server := range servers {
-			made := asCreated(t, server.put(adjustedLedger(union...)), pod().Model("opus").InitContainer("fetch", builder.PinnedImage).Build())
+			made := asCreated(t, server.put(enforcing(givenTo(union...))), pod().Model("opus").InitContainer("fetch", builder.PinnedImage).Build())
 			if want == nil {
 				want = made
 			}
@@ -301,18 +298,5 @@ func TestConflicts(t *testing.T) {
 				t.Errorf("conflicts (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestAdjustmentsOfLedger(t *testing.T) {
-	packed := admission.Adjustments(map[string][]string{"b": {"y", "x"}, "a": {"x", "y"}, "c": {"x"}, "d": nil})
-	want := []v1alpha1.ModelAdjustments{{Safeguards: ",x,", Models: " c "}, {Safeguards: ",x,y,", Models: " a b "}}
-	if diff := cmp.Diff(want, packed); diff != "" {
-		t.Errorf("packed (-want +got):\n%s", diff)
-	}
-	for model, want := range map[string][]string{"a": {"x", "y"}, "c": {"x"}, "d": nil} {
-		if diff := cmp.Diff(want, admission.FindAdjustments(packed, model)); diff != "" {
-			t.Errorf("of %s (-want +got):\n%s", model, diff)
-		}
 	}
 }

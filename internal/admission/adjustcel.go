@@ -48,16 +48,13 @@ func said(pieces []piece, names string) string {
 
 // lacksForModel is CEL, without variables, for whether the pod lacks anything that its model is to be given.
 func lacksForModel(pieces []piece) string {
-	return fmt.Sprintf("params.spec.?adjustments.orValue([]).exists(given, given.models.contains(' ' + %s + ' ') &&\n  %s)",
-		modelOf, lacking(pieces, "given.safeguards"))
+	return fmt.Sprintf("%s.optMap(given, %s).orValue(false)", of(adjustPrefix, modelOf), lacking(pieces, "given"))
 }
 
-const (
-	// given are the Safeguards whose adjustments apply to the pod, each between commas.
-	given = `params.spec.?adjustments.orValue([]).filter(given, given.models.contains(' ' + variables.model + ' ')).map(given, given.safeguards).join('')`
+// given are the Safeguards whose adjustments apply to the pod, each between commas.
+var given = of(adjustPrefix, "variables.model") + ".orValue('')"
 
-	givenNames = "variables.given"
-)
+const givenNames = "variables.given"
 
 // patchAdjustments is CEL for what the pod is given. Containers come first: what is added to the list of init containers
 // moves those that are there.

@@ -1,13 +1,12 @@
-// Package admission owns what the API server enforces: it compiles policy to MutatingAdmissionPolicy,
-// ValidatingAdmissionPolicy and ClearanceLedger objects.
+// Package admission owns what the API server enforces: it compiles policy to MutatingAdmissionPolicy and
+// ValidatingAdmissionPolicy objects, and verdicts to what these read.
 //
 // It is pure: it returns objects and applies none. It must not import controllers, nor anything that talks to an API
 // server.
 //
-// Where the cost lies: for each policy the API server converts the parameter object once for the match conditions, once
-// for the validations and once for their messages, and pays for the conversion by the byte. So what is read for every
-// pod is decided in one match condition, which is false for a pod that is as it should be, and words are found only
-// once that is true.
+// Where the cost lies: for each policy the API server evaluates match conditions, validations and their messages each with an
+// activation of its own. So what is read for every pod is decided in one match condition, which is false for a pod that is
+// as it should be, and words are found only once that is true.
 package admission
 
 import (
@@ -85,8 +84,8 @@ func Policies(install Install, rules []Rule) []Object {
 		Key: v1alpha1.EnforceLabel, Operator: metav1.LabelSelectorOpDoesNotExist})
 	return []Object{
 		hold(enrolled, rules), holdBinding(enrolled),
-		admit(enrolled, rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
-		guard(enrolled, install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, ledger(v1alpha1.LedgerName, admissionv1.DenyAction)),
+		admit(enrolled, rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, clearances()),
+		guard(enrolled, install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, clearances()),
 		identity(enrolled), binding(IdentityPolicy, IdentityPolicy, admissionv1.Deny, enrolled, nil),
 		ledgers(install), binding(LedgerPolicy, LedgerPolicy, admissionv1.Deny, selector(), nil),
 		enrolment(install), binding(EnrolmentPolicy, EnrolmentPolicy, admissionv1.Deny, selector(), nil),
@@ -122,19 +121,22 @@ func exists(label string) metav1.LabelSelectorRequirement {
 	return metav1.LabelSelectorRequirement{Key: label, Operator: metav1.LabelSelectorOpExists}
 }
 
-func ledger(name string, notFound admissionv1.ParameterNotFoundActionType) *admissionv1.ParamRef {
-	return &admissionv1.ParamRef{Name: name, ParameterNotFoundAction: &notFound}
+// clearances are what pods are judged by: where there are none, nothing is let in.
+func clearances() *admissionv1.ParamRef {
+	return &admissionv1.ParamRef{Name: v1alpha1.ClearancesName, ParameterNotFoundAction: new(admissionv1.DenyAction)}
 }
 
 // notices are advice: where there are none, nothing is said.
-func notices() *admissionv1.ParamRef { return ledger(v1alpha1.NoticesName, admissionv1.AllowAction) }
+func notices() *admissionv1.ParamRef {
+	return &admissionv1.ParamRef{Name: v1alpha1.LedgerName, ParameterNotFoundAction: new(admissionv1.AllowAction)}
+}
 
 func meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}}
 }
 
-func ledgerKind() *admissionv1.ParamKind {
-	return &admissionv1.ParamKind{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClearanceLedger"}
+func clearancesKind() *admissionv1.ParamKind {
+	return &admissionv1.ParamKind{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "ConfigMap"}
 }
 
 func validating(name string, spec admissionv1.ValidatingAdmissionPolicySpec) *admissionv1.ValidatingAdmissionPolicy {

@@ -30,6 +30,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/cel/environment"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
@@ -45,7 +46,7 @@ type apiServer struct {
 	validating []validator
 
 	namespace *corev1.Namespace
-	ledgers   map[string]*v1alpha1.ClearanceLedger
+	params    map[string]client.Object
 	now       time.Time
 	// before137 shows objects to CEL as API servers before 1.37 do: converted as a whole, rather than looked into.
 	before137 bool
@@ -111,7 +112,7 @@ func newAPIServer(t testing.TB, objects []admission.Object, namespaceLabels map[
 	}
 	s := &apiServer{
 		namespace: namespace.Build(),
-		ledgers:   map[string]*v1alpha1.ClearanceLedger{},
+		params:    map[string]client.Object{},
 		now:       time.Date(2026, 5, 14, 8, 10, 0, 0, time.UTC),
 	}
 	for _, o := range objects {
@@ -141,8 +142,8 @@ func newAPIServer(t testing.TB, objects []admission.Object, namespaceLabels map[
 	return s
 }
 
-func (s *apiServer) put(ledger *v1alpha1.ClearanceLedger) *apiServer {
-	s.ledgers[ledger.Name] = ledger
+func (s *apiServer) put(param client.Object) *apiServer {
+	s.params[param.GetName()] = param
 	return s
 }
 
@@ -333,19 +334,22 @@ func (s *apiServer) matches(t failing, r request, attributes apiadmission.Attrib
 	return true
 }
 
-// param finds the ledger that a binding names; false when the policy is to be left alone for want of it.
+// param finds the object that a binding names; false when the policy is to be left alone for want of it.
 func (s *apiServer) param(t failing, ref *admissionv1.ParamRef) (param runtime.Object, goOn bool, err error) {
 	if ref == nil {
 		return nil, true, nil
 	}
-	ledger, ok := s.ledgers[ref.Name]
+	param, ok := s.params[ref.Name]
 	if !ok {
 		if *ref.ParameterNotFoundAction == admissionv1.AllowAction {
 			return nil, false, nil
 		}
 		return nil, false, fmt.Errorf("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction")
 	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(ledger)
+	if _, builtIn := param.(*corev1.ConfigMap); builtIn {
+		return s.shown(t, param), true, nil
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(param)
 	if err != nil {
 		t.Fatal(err)
 	}

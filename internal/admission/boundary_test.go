@@ -32,10 +32,10 @@ func TestTheLeaseEndsWithTheAssessment(t *testing.T) {
 		if !v.Cleared() {
 			t.Fatalf("%s: %s: %s", name, v.Reason, v.Message)
 		}
-		ledger := newLedger(admission.Entry{Model: "opus", ValidUntil: v.ValidUntil, Rules: v.Rules()})
+		clearances := clearing(standing{"opus", admission.Standing{ValidUntil: v.ValidUntil, Rules: v.Rules()}})
 		for now, counts := range age.Around() {
 			bothServers(t, fmt.Sprintf("%s/%s", name, now.Sub(ends)), server, func(t *testing.T, s *apiServer) {
-				s.ledgers, s.now = map[string]*v1alpha1.ClearanceLedger{v1alpha1.LedgerName: ledger}, now
+				s.put(clearances).now = now
 				p := pod().Model("opus").Build()
 				p.CreationTimestamp = metav1.NewTime(ends.AddDate(0, 0, -1)) // which the API server does not believe
 				a := s.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: p})

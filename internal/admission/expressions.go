@@ -9,10 +9,13 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// CEL that several policies share. `object` is a Pod, `params` the ClearanceLedger of its namespace.
+// CEL that several policies share. `object` is a Pod, `params` the ConfigMap with the clearances of its namespace.
 var (
 	// modelOf is the model that a pod names, or ''.
 	modelOf = fmt.Sprintf(`object.metadata.?labels['%s'].orValue('')`, v1alpha1.ModelLabel)
+
+	// defaultModel is the model of pods that name none, or ''.
+	defaultModel = fmt.Sprintf(`params.data.?%s.orValue('')`, defaultModelKey)
 
 	// relabelled says whether a change of a pod changes the model that it names. A label that comes or goes while it is
 	// empty counts as well, since selectors tell these apart; '-' is no value that a label can have.
@@ -24,28 +27,47 @@ var (
 
 	// uncovered says whether the pod need not name a model: the namespace covers accelerators only, and no container
 	// asks for an extended resource (their names, and no others, have a domain) or a device claim.
-	uncovered = fmt.Sprintf(`(params.spec.?coverage.orValue('') == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
+	uncovered = fmt.Sprintf(`(params.data.?%s.orValue('') == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
   [dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c,
     !c.?resources.limits.orValue({}).exists(r, r.contains('/')) && !c.?resources.requests.orValue({}).exists(r, r.contains('/')))))`,
-		v1alpha1.CoverageAccelerators)
+		coverageKey, v1alpha1.CoverageAccelerators)
 )
 
-// clearance is CEL for a clearance of a model that also meets the condition, which sees it as `clearance`. Both the
-// name and the list have a blank on either side.
-func clearance(model, condition string) string {
-	return fmt.Sprintf(`params.spec.?clearances.orValue([]).exists(clearance, clearance.models.contains(' ' + %s + ' ')%s)`, model, condition)
+// clearanceOf is CEL for the clearance of a model: an optional text, of which endOf and setOf are the parts.
+func clearanceOf(model string) string { return of(modelPrefix, model) }
+
+// of is CEL for what is said under a prefix of something, such as a model, if anything is.
+func of(prefix, name string) string { return fmt.Sprintf("params.data[?'%s' + %s]", prefix, name) }
+
+func endOf(clearance string) string {
+	return fmt.Sprintf("%s.substring(0, %d)", clearance, lengthOfClock)
 }
 
-// exemptions is CEL for those of the pod that names a model and meet the condition, which sees each as `exemption`. They
-// are looked for once a pod is found to break a rule: one that breaks none pays nothing for them.
+func setOf(clearance string) string {
+	return fmt.Sprintf("%s.substring(%d)", clearance, lengthOfClock+1)
+}
+
+// lengthOfClock is that of each text that clock gives.
+const lengthOfClock = len("2026-05-14T08:30:00Z")
+
+// cleared is CEL for whether a model has a clearance that meets a condition, which sees it as `clearance`.
+func cleared(model, condition string) string {
+	return fmt.Sprintf("%s.optMap(clearance, %s).orValue(false)", clearanceOf(model), condition)
+}
+
+// inLease is whether the lease of `clearance` lasts for the pod.
+var inLease = "object.metadata.creationTimestamp < " + endOf("clearance")
+
+// exemptions is CEL for those of the pod that meet the condition, which sees the parts of each in the list `e`: pod,
+// Safeguard, end. They are looked for once a pod is found to break a rule: one that breaks none pays nothing for them.
 func exemptions(condition string) string {
-	return fmt.Sprintf(`params.spec.?exemptions.orValue([]).filter(exemption, exemption.pods.contains(' ' + variables.named + '/' + object.metadata.name + ' ')%s)`, condition)
+	return fmt.Sprintf(`%s.orValue('').split('\n').map(e, e.split(' ')).filter(e, e[0] == object.metadata.name%s)`,
+		of(exemptPrefix, "variables.named"), condition)
 }
 
 const (
-	inLease = ` && object.metadata.creationTimestamp < clearance.validUntil`
 	anyTime = ``
-	inTime  = ` && object.metadata.creationTimestamp < exemption.validUntil`
+	inTime  = ` && object.metadata.creationTimestamp < e[2]`
 )
 
 // asks is CEL for whether the rules of a clearance or notice name a Safeguard.
@@ -53,10 +75,9 @@ func asks(rules, safeguard string) string {
 	return fmt.Sprintf(`%s.contains(',%s,')`, rules, safeguard)
 }
 
-// declaredBy is CEL for the sources of its weights that a model declares, as the ledger says. A line break stands on either
-// side of a line and a blank behind the name, so no name is found within another, or within a source.
+// declaredBy is CEL for the sources of its weights that a model declares.
 func declaredBy(model string) string {
-	return fmt.Sprintf(`[params.spec.?weights.orValue('').split('\n' + %s + ' ', 2)].map(parts, parts.size() == 2 ? parts[1].split('\n', 2)[0].split(' ') : [])[0]`, model)
+	return fmt.Sprintf("%s.optMap(w, w.split(' ')).orValue([])", of(weightsPrefix, model))
 }
 
 // ReadsWeights says whether the rule looks at what a model declares of its weights, or may: the word stands in it.
@@ -99,24 +120,24 @@ func enclosed(expression string) string { return "(\n" + expression + "\n)" }
 // characters; the rest is for what stands around them.
 const maxJoined = 90_000
 
-// meetsRules is CEL, to follow a clearance, for whether the pod meets all rules that it names. If all rules together are
-// too long for one expression, it is whether there are none to meet, and validations judge the pods of which that is
-// not so.
+// meetsRules is CEL, to follow a condition on `clearance`, for whether the pod meets all rules that it names. If all rules
+// together are too long for one expression, it is whether there are none to meet, and validations judge the pods of which
+// that is not so.
 func meetsRules(rules []Rule) string {
-	var b strings.Builder
+	var all []string
 	for _, r := range rules {
-		if len(r.Validations) == 0 {
-			continue
+		if len(r.Validations) > 0 {
+			all = append(all, fmt.Sprintf("(%s ? %s : true)", asks("rules", r.Safeguard), r.expression(declaredBy(modelOf))))
 		}
-		fmt.Fprintf(&b, " &&\n  (%s ? %s : true)", asks("clearance.rules", r.Safeguard), r.expression(declaredBy(modelOf)))
 	}
-	switch {
-	case b.Len() > maxJoined:
-		return fmt.Sprintf(" && clearance.rules == '%s'", RuleNames(nil))
-	case b.Len() == 0:
+	if len(all) == 0 {
 		return ""
 	}
-	return " && " + seeingContainers(v1alpha1.AllContainers, strings.TrimPrefix(b.String(), " &&"))
+	met := seeingContainers(v1alpha1.AllContainers, strings.Join(all, " &&\n  "))
+	if len(met) > maxJoined {
+		met = fmt.Sprintf("rules == '%s'", RuleNames(nil))
+	}
+	return fmt.Sprintf(" &&\n  %s.optMap(rules, %s).orValue(false)", of(rulesPrefix, setOf("clearance")), met)
 }
 
 // quoted writes text as a CEL string.

@@ -38,7 +38,7 @@ func FuzzRules(f *testing.F) {
 		f.Fatal(err)
 	}
 	options := plugincel.OptionalVariableDeclarations{HasParams: true, HasAuthorizer: true}
-	for _, v := range []string{"named", "model", "notices", "clearances", "containers", "declared", "exemptions", "template", "held"} {
+	for _, v := range []string{"named", "model", "notices", "clearance", "rules", "containers", "declared", "exemptions", "template", "held"} {
 		policyCompiler.CompileAndStoreVariable(&expression{v, "dyn(null)", []*cel.Type{cel.AnyType, cel.DynType}}, options, environment.NewExpressions)
 	}
 	f.Fuzz(func(t *testing.T, text, message, remedy string) {
@@ -78,7 +78,7 @@ func FuzzRules(f *testing.F) {
 		if first != second { // it goes through a map in any order
 			return
 		}
-		server := newAPIServer(t, objects, enforced).put(newLedger(cleared("opus", "09:00:00", "fuzzed"), cleared("free", "09:00:00")))
+		server := newAPIServer(t, objects, enforced).put(clearing(cleared("opus", "09:00:00", "fuzzed"), cleared("free", "09:00:00")))
 		a := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: pod().Model("opus").Build()})
 		if (len(a.denials) > 0) != (first != "") {
 			t.Errorf("the operator says %q, the API server %q", first, a.denials)

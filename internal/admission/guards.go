@@ -9,21 +9,32 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// ledgers lets nobody but the operator write a ledger or the status of our kinds, whatever RBAC says. A ledger may go
-// with its namespace.
+// ledgers lets nobody but the operator write clearances, notices or the status of our kinds, whatever RBAC says: the built-in
+// role edit may write any ConfigMap. What is of a namespace may go with it. RBAC sees no name at a creation and lets the operator
+// create any ConfigMap, so it is asked here whether the operator may change it too, as it may where adjustments have some.
 func ledgers(install Install) Object {
 	group, version := v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
+	byOperator := "request.userInfo.username == " + quoted(install.Username)
 	return validating(LedgerPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: match(selector(),
-			resources(group, version, onWrite, "clearanceledgers"),
+			resources("", "v1", onWrite, "configmaps"), resources(group, version, onWrite, "clearanceledgers"),
 			resources(group, version, onUpdate, "modeldeployments/status", "scalingpolicies/status", "safeguards/status",
 				"capabilityassessments/status", "safetyroadmaps/status", "attestations/status", "approvals/status", "waivers/status")),
-		Validations: []admissionv1.Validation{deny(
-			fmt.Sprintf("request.userInfo.username == %s || (request.operation == 'DELETE' && has(namespaceObject.metadata.deletionTimestamp))",
-				quoted(install.Username)),
-			"only Interlock writes its verdicts: change the ModelDeployment, the policy or the safeguards instead", "")},
+		MatchConditions: []admissionv1.MatchCondition{{
+			Name: "no-others-own-configmap", Expression: fmt.Sprintf("!(%s) || %s", foreignConfigMap, byOperator)}},
+		Validations: []admissionv1.Validation{
+			deny(byOperator+" || (request.operation == 'DELETE' && has(namespaceObject.metadata.deletionTimestamp))",
+				"only Interlock writes its verdicts: change the ModelDeployment, the policy or the safeguards instead", ""),
+			deny(fmt.Sprintf("!(%s) || request.operation != 'CREATE' || authorizer.group('').resource('configmaps').namespace(request.namespace).name(object.metadata.name).check('patch').allowed()", foreignConfigMap),
+				"Interlock creates no ConfigMap that it may not change", ""),
+		},
 	})
 }
+
+// foreignConfigMap is CEL for whether the request is about a ConfigMap that holds no clearances. The object tells its name: a
+// deletion of all objects of a kind names none.
+var foreignConfigMap = fmt.Sprintf("request.resource.resource == 'configmaps' && (object == null ? oldObject : object).metadata.name != '%s'",
+	v1alpha1.ClearancesName)
 
 // enrolment lets the labels that put a namespace under a policy be changed only by who has the verb for the policy that
 // a label names before and for the one that it names afterwards, and never on namespaces that the cluster needs to come

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiadmission "k8s.io/apiserver/pkg/admission"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -17,28 +18,36 @@ import (
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
-// TestOnlyTheOperatorWritesVerdicts is about ledgers and the status of our kinds, whatever RBAC allows.
+// TestOnlyTheOperatorWritesVerdicts is about clearances, ledgers and the status of our kinds, whatever RBAC allows.
 func TestOnlyTheOperatorWritesVerdicts(t *testing.T) {
-	ledger, other := newLedger(), newLedger(cleared("opus", "09:00:00"))
-	notices := newLedger()
-	notices.Name = v1alpha1.NoticesName
+	clearances, other := clearing(), clearing(cleared("opus", "09:00:00"))
+	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: "interlock-clearances-2"}}
+	ledger := newLedger()
 	model := builder.ModelDeployment("serving", "opus").Build()
 	for name, tc := range map[string]struct {
 		operation             apiadmission.Operation
 		resource, subresource string
 		object, old           runtime.Object
 		ending                bool
-		others                bool // may do it as well
-		operatorNot           bool // may do it
+		others                bool   // may do it as well
+		operatorNot           bool   // may do it
+		allowed               string // by RBAC, to the operator
 	}{
-		"a ledger made":                          {operation: apiadmission.Create, resource: "clearanceledgers", object: other},
-		"a ledger changed":                       {operation: apiadmission.Update, resource: "clearanceledgers", object: other, old: ledger},
-		"a ledger deleted":                       {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger},
-		"the notices changed":                    {operation: apiadmission.Update, resource: "clearanceledgers", object: notices, old: notices},
-		"a ledger deleted with its namespace":    {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger, ending: true, others: true},
-		"a ledger changed as the namespace ends": {operation: apiadmission.Update, resource: "clearanceledgers", object: other, old: ledger, ending: true},
-		"the status of a model":                  {operation: apiadmission.Update, resource: "modeldeployments", subresource: "status", object: model, old: model},
-		"a model":                                {operation: apiadmission.Update, resource: "modeldeployments", object: model, old: model, others: true, operatorNot: true},
+		"clearances made":                          {operation: apiadmission.Create, resource: "configmaps", object: other},
+		"clearances changed":                       {operation: apiadmission.Update, resource: "configmaps", object: other, old: clearances},
+		"clearances deleted":                       {operation: apiadmission.Delete, resource: "configmaps", old: clearances},
+		"clearances deleted with their namespace":  {operation: apiadmission.Delete, resource: "configmaps", old: clearances, ending: true, others: true},
+		"clearances changed as the namespace ends": {operation: apiadmission.Update, resource: "configmaps", object: other, old: clearances, ending: true},
+		"another ConfigMap made":                   {operation: apiadmission.Create, resource: "configmaps", object: foreign, others: true, operatorNot: true},
+		"another ConfigMap made that it may patch": {operation: apiadmission.Create, resource: "configmaps", object: foreign, others: true, allowed: "patch configmaps/interlock-clearances-2"},
+		"another ConfigMap changed":                {operation: apiadmission.Update, resource: "configmaps", object: foreign, old: foreign, others: true},
+		"another ConfigMap deleted":                {operation: apiadmission.Delete, resource: "configmaps", old: foreign, others: true},
+		"a ledger made":                            {operation: apiadmission.Create, resource: "clearanceledgers", object: ledger},
+		"a ledger changed":                         {operation: apiadmission.Update, resource: "clearanceledgers", object: ledger, old: ledger},
+		"a ledger deleted":                         {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger},
+		"a ledger deleted with its namespace":      {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger, ending: true, others: true},
+		"the status of a model":                    {operation: apiadmission.Update, resource: "modeldeployments", subresource: "status", object: model, old: model},
+		"a model":                                  {operation: apiadmission.Update, resource: "modeldeployments", object: model, old: model, others: true, operatorNot: true},
 		"the status of a policy": {operation: apiadmission.Update, resource: "scalingpolicies", subresource: "status",
 			object: &v1alpha1.ScalingPolicy{}, old: &v1alpha1.ScalingPolicy{}},
 		"the status of a Safeguard": {operation: apiadmission.Update, resource: "safeguards", subresource: "status",
@@ -46,16 +55,33 @@ func TestOnlyTheOperatorWritesVerdicts(t *testing.T) {
 	} {
 		for user, may := range map[string]bool{install.Username: !tc.operatorNot, "ann": tc.others, install.Username + "x": tc.others, "system:serviceaccount:serving:interlock": tc.others} {
 			server := newAPIServer(t, admission.Policies(install, nil), nil)
+			if tc.allowed != "" {
+				server.allowed = []string{install.Username + " " + tc.allowed}
+			}
 			if tc.ending {
 				server.namespace.DeletionTimestamp = &metav1.Time{Time: server.now}
 			}
 			a := server.serve(t, request{user: user, operation: tc.operation, subresource: tc.subresource, object: tc.object, old: tc.old,
-				resource: v1alpha1.GroupVersion.WithResource(tc.resource)})
+				resource: versionOf(tc.resource).WithResource(tc.resource)})
 			if allowed := len(a.denials) == 0; allowed != may {
 				t.Errorf("%s by %s: allowed %v: %q", name, user, allowed, a.denials)
 			}
 		}
 	}
+}
+
+func versionOf(resource string) schema.GroupVersion {
+	if resource == "configmaps" {
+		return corev1.SchemeGroupVersion
+	}
+	return v1alpha1.GroupVersion
+}
+
+func newLedger() *v1alpha1.ClearanceLedger {
+	return &v1alpha1.ClearanceLedger{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClearanceLedger"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: v1alpha1.LedgerName},
+		Spec:       v1alpha1.ClearanceLedgerSpec{Policy: "rsp-v2.2"}}
 }
 
 // TestEnrolment is about who may change the labels of a namespace that put it under a policy.
@@ -124,7 +150,6 @@ func TestEnrolment(t *testing.T) {
 // TestNotices is what somebody is told who applies a workload.
 func TestNotices(t *testing.T) {
 	notices := newLedger()
-	notices.Name = v1alpha1.NoticesName
 	notice := func(model, label, message string, rules ...string) v1alpha1.Notice {
 		return v1alpha1.Notice{Model: model, Label: label, Rules: admission.RuleNames(rules), Message: message}
 	}
@@ -152,7 +177,7 @@ func TestNotices(t *testing.T) {
 	for name, tc := range map[string]struct {
 		labels map[string]string
 		r      request
-		// defaultModel of the ledger of notices.
+		// defaultModel of the ledger.
 		defaultModel     string
 		warnings, audits []string
 	}{

@@ -20,12 +20,12 @@ import (
 // comes here a second time with each pod that was mutated, and an empty patch costs as much as any, since the pod is
 // written out as JSON and read back.
 func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
-	lacks := fmt.Sprintf("%s != '' ? !%s && !%s : has(params.spec.defaultModel)",
-		modelOf, clearance(modelOf, anyTime), gated)
+	lacks := fmt.Sprintf("%s != '' ? !%s.hasValue() && !%s : %s != ''",
+		modelOf, clearanceOf(modelOf), gated, defaultModel)
 	patch := patchLabel() + " +\n" + patchGate()
 	variables := []admissionv1.Variable{
 		{Name: "named", Expression: modelOf},
-		{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
+		{Name: "model", Expression: "variables.named != '' ? variables.named : " + defaultModel},
 	}
 	if pieces := pieces(rules); len(pieces) > 0 {
 		lacks = fmt.Sprintf("(%s) ||\n%s", lacks, lacksForModel(pieces))
@@ -38,7 +38,7 @@ func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicy"},
 		ObjectMeta: meta(HoldPolicy),
 		Spec: admissionv1.MutatingAdmissionPolicySpec{
-			ParamKind:          ledgerKind(),
+			ParamKind:          clearancesKind(),
 			MatchConstraints:   match(namespaces, resources("", "v1", onCreate, "pods")),
 			FailurePolicy:      new(admissionv1.Fail),
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
@@ -60,10 +60,10 @@ func patchLabel() string {
 }
 
 func patchGate() string {
-	return fmt.Sprintf(`(%[1]s || %[2]s ? [] :
+	return fmt.Sprintf(`(%[1]s || %[2]s.hasValue() ? [] :
   object.spec.?schedulingGates.orValue([]).size() > 0 ? [JSONPatch{op: "add", path: "/spec/schedulingGates/-", value: {"name": "%[3]s"}}] :
   [JSONPatch{op: "add", path: "/spec/schedulingGates", value: [{"name": "%[3]s"}]}])`,
-		gated, clearance("variables.model", anyTime), v1alpha1.ClearanceGate)
+		gated, clearanceOf("variables.model"), v1alpha1.ClearanceGate)
 }
 
 func holdBinding(namespaces *metav1.LabelSelector) Object {
@@ -71,5 +71,5 @@ func holdBinding(namespaces *metav1.LabelSelector) Object {
 		TypeMeta:   metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "MutatingAdmissionPolicyBinding"},
 		ObjectMeta: meta(HoldPolicy),
 		Spec: admissionv1.MutatingAdmissionPolicyBindingSpec{
-			PolicyName: HoldPolicy, ParamRef: ledger(v1alpha1.LedgerName, admissionv1.DenyAction), MatchResources: match(namespaces)}}
+			PolicyName: HoldPolicy, ParamRef: clearances(), MatchResources: match(namespaces)}}
 }

@@ -34,7 +34,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			ruleMessage(r, r.Validations[0].Message), breaks(r)))
 	}
 	return validating(name, admissionv1.ValidatingAdmissionPolicySpec{
-		ParamKind:     ledgerKind(),
+		ParamKind:     &admissionv1.ParamKind{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClearanceLedger"},
 		FailurePolicy: new(admissionv1.Ignore),
 		MatchConstraints: match(selector(),
 			resources("apps", "v1", onApply, "deployments", "statefulsets", "daemonsets", "replicasets"),
@@ -46,7 +46,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			{Name: "named", Expression: fmt.Sprintf("variables.template.metadata.?labels['%s'].orValue('')", v1alpha1.ModelLabel)},
 			{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
 			{Name: "notices", Expression: fmt.Sprintf("params.spec.?notices.orValue([]).filter(n, n.model == variables.model && n.label in %s)", list(labels))},
-			{Name: "declared", Expression: declaredBy("variables.model")},
+			{Name: "declared", Expression: "[variables.notices.filter(n, has(n.weights))].map(ns, ns.size() > 0 ? ns[0].weights : [])[0]"},
 		},
 		Validations: validations,
 	})

@@ -173,10 +173,8 @@ func TestOperatorAndAPIServerAgree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ledger := newLedger(cleared("opus", "09:00:00", "rule"))
-			ledger.Spec.Weights, _ = admission.Weights(map[string][]string{"opus": declaredInTests})
 			server := newAPIServer(t, admission.Policies(install, append(rulesOfTests(), admission.Rule{Safeguard: "rule", Validations: validations})), enforced).
-				put(ledger)
+				put(clearing(cleared("opus", "09:00:00", "rule").declaring(declaredInTests...)))
 			rapid.Check(t, func(t *rapid.T) {
 				server.before137 = rapid.Bool().Draw(t, "before 1.37")
 				made := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: drawPod(t).Model("opus").Build()})
@@ -212,15 +210,15 @@ func brokenFor(compiled *safeguard.Compiled, p *corev1.Pod) string {
 // TestCoveredAgreesWithTheAPIServer compares the operator's inventory of strays with what the API server lets pass
 // without a model.
 func TestCoveredAgreesWithTheAPIServer(t *testing.T) {
-	ledger := newLedger()
-	server := newAPIServer(t, admission.Policies(install, nil), enforced).put(ledger)
+	server := newAPIServer(t, admission.Policies(install, nil), enforced)
 	rapid.Check(t, func(t *rapid.T) {
 		server.before137 = rapid.Bool().Draw(t, "before 1.37")
-		ledger.Spec.Coverage = oneOf(t, "coverage", "", v1alpha1.CoverageAccelerators, v1alpha1.CoverageAccelerators, "everything")
+		coverage := oneOf(t, "coverage", "", v1alpha1.CoverageAccelerators, v1alpha1.CoverageAccelerators, "everything")
+		server.put(enforcing(admission.Clearances{Coverage: coverage}))
 		p := drawPod(t).Build()
 		a := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: p})
-		if covered := admission.Covered(p, ledger.Spec.Coverage); covered != (len(a.denials) > 0) {
-			t.Fatalf("coverage %q: the operator says that a model must be named: %v, the API server %q", ledger.Spec.Coverage, covered, a.denials)
+		if covered := admission.Covered(p, coverage); covered != (len(a.denials) > 0) {
+			t.Fatalf("coverage %q: the operator says that a model must be named: %v, the API server %q", coverage, covered, a.denials)
 		}
 	})
 }
@@ -230,7 +228,7 @@ func TestRulesThatCannotBeEvaluatedDeny(t *testing.T) {
 	rules := []admission.Rule{{Safeguard: "careless", Remedy: "look first", Validations: []v1alpha1.PodValidation{
 		{Expression: "object.spec.nodeSelector['pool'] == 'gpu'", Message: "not on the GPU pool"}}}}
 	server := newAPIServer(t, admission.Policies(install, rules), enforced).
-		put(newLedger(cleared("opus", "09:00:00", "careless"), cleared("haiku", "09:00:00")))
+		put(clearing(cleared("opus", "09:00:00", "careless"), cleared("haiku", "09:00:00")))
 	for model, denied := range map[string]bool{"opus": true, "haiku": false} {
 		bothServers(t, model, server, func(t *testing.T, s *apiServer) {
 			a := s.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: pod().Model(model).Build()})

@@ -15,19 +15,20 @@ import (
 // clock.
 func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 	asItShouldBe := fmt.Sprintf("%s != '' ? %s ||\n%s :\n%s",
-		modelOf, gated, clearance(modelOf, inLease+meetsRules(rules)), uncovered)
+		modelOf, gated, cleared(modelOf, inLease+meetsRules(rules)), uncovered)
 	validations := []admissionv1.Validation{
 		namesModel("false"),
-		deny("variables.named == '' || variables.clearances.size() > 0",
+		deny("variables.named == '' || variables.clearance != ''",
 			"the model is not cleared, and the pod lacks the scheduling gate "+v1alpha1.ClearanceGate,
 			fmt.Sprintf(`'model "' + variables.named + '" is not cleared, and the pod lacks the scheduling gate %s, which the policy %s adds'`,
 				v1alpha1.ClearanceGate, HoldPolicy)),
-		deny("variables.clearances.all(clearance, object.metadata.creationTimestamp < clearance.validUntil)",
+		deny("variables.clearance == '' || object.metadata.creationTimestamp < "+endOf("variables.clearance"),
 			"the clearance of the model has run out",
-			`'the clearance of model "' + variables.named + '" ran out at ' + variables.clearances[0].validUntil + ', and Interlock has not renewed it: no new pod may start'`),
+			`'the clearance of model "' + variables.named + '" ran out at ' + `+endOf("variables.clearance")+` + ', and Interlock has not renewed it: no new pod may start'`),
+		readable("false"),
 	}
 	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
-		ParamKind:        ledgerKind(),
+		ParamKind:        clearancesKind(),
 		MatchConstraints: match(namespaces, resources("", "v1", onCreate, "pods")),
 		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: "!(" + asItShouldBe + ")"}},
 		Variables:        podVariables(inTime),
@@ -45,12 +46,13 @@ func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Obje
 		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
 			fmt.Sprintf("only Interlock takes the scheduling gate %s away, once the model is cleared", v1alpha1.ClearanceGate), ""),
 		namesModel(held),
-		deny(held+" || variables.named == '' || variables.clearances.size() > 0",
+		deny(held+" || variables.named == '' || variables.clearance != ''",
 			"the model is not cleared",
 			`'model "' + variables.named + '" is not cleared: its pods can neither be released nor changed'`),
+		readable(held),
 	}
 	return validating(GuardPolicy, admissionv1.ValidatingAdmissionPolicySpec{
-		ParamKind:        ledgerKind(),
+		ParamKind:        clearancesKind(),
 		MatchConstraints: match(namespaces, resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
 		MatchConditions: []admissionv1.MatchCondition{{
 			Name: "changes-what-runs", Expression: relabelled + " || object.spec != oldObject.spec"}},
@@ -82,7 +84,8 @@ func identity(namespaces *metav1.LabelSelector) Object {
 func podVariables(exempt string) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "named", Expression: modelOf},
-		{Name: "clearances", Expression: "params.spec.?clearances.orValue([]).filter(clearance, clearance.models.contains(' ' + variables.named + ' '))"},
+		{Name: "clearance", Expression: clearanceOf("variables.named") + ".orValue('')"},
+		{Name: "rules", Expression: fmt.Sprintf("variables.clearance == '' ? '' : %s.orValue('')", of(rulesPrefix, setOf("variables.clearance")))},
 		{Name: "containers", Expression: v1alpha1.AllContainers},
 		{Name: "declared", Expression: declaredBy("variables.named")},
 		{Name: "exemptions", Expression: exemptions(exempt)},
@@ -95,6 +98,11 @@ func namesModel(excuse string) admissionv1.Validation {
 		"the namespace is enrolled with Interlock: a pod must name the ModelDeployment that it serves in the label %s", v1alpha1.ModelLabel), "")
 }
 
+// readable refuses a pod whose model has a clearance that does not tell its rules, unless the condition excuses it.
+func readable(excuse string) admissionv1.Validation {
+	return deny(excuse+" || variables.clearance == '' || variables.rules != ''", "the clearance of the model cannot be read: Interlock writes it anew", "")
+}
+
 // ruleValidations refuse what breaks a pod rule that the model is asked for, unless the condition excuses it or the pod is
 // exempted from it.
 func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
@@ -102,8 +110,8 @@ func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
 	for _, r := range rules {
 		for _, v := range r.Validations {
 			validations = append(validations, deny(
-				fmt.Sprintf("%s || !variables.clearances.exists(clearance, %s) || %s || variables.exemptions.exists(e, e.safeguard == '%s')",
-					excuse, asks("clearance.rules", r.Safeguard), seeingContainers("variables.containers", judged(v, "variables.declared")), r.Safeguard),
+				fmt.Sprintf("%s || !%s || %s || variables.exemptions.exists(e, e[1] == '%s')",
+					excuse, asks("variables.rules", r.Safeguard), seeingContainers("variables.containers", judged(v, "variables.declared")), r.Safeguard),
 				ruleMessage(r, v.Message), ""))
 		}
 	}

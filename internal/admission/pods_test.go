@@ -40,22 +40,55 @@ func rulesOfTests() []admission.Rule {
 	}
 }
 
-func newLedger(entries ...admission.Entry) *v1alpha1.ClearanceLedger {
-	return &v1alpha1.ClearanceLedger{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClearanceLedger"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: v1alpha1.LedgerName},
-		Spec:       v1alpha1.ClearanceLedgerSpec{Policy: "rsp-v2.2", Clearances: admission.Clearances(entries)},
+// standing is that of one model.
+type standing struct {
+	model string
+	admission.Standing
+}
+
+func clearancesOf(models ...standing) admission.Clearances {
+	c := admission.Clearances{Policy: "rsp-v2.2", Models: map[string]admission.Standing{}}
+	for _, m := range models {
+		c.Models[m.model] = m.Standing
 	}
+	return c
+}
+
+// enforcing is how the API server is told of clearances.
+func enforcing(c admission.Clearances) *corev1.ConfigMap {
+	data, _ := c.Data()
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: v1alpha1.ClearancesName}, Data: data}
+}
+
+func clearing(models ...standing) *corev1.ConfigMap { return enforcing(clearancesOf(models...)) }
+
+func cleared(model, until string, rules ...string) standing {
+	return standing{model, admission.Standing{ValidUntil: at(until), Rules: rules}}
+}
+
+func (s standing) exempt(pod, safeguard, until string) standing {
+	s.Exemptions = append(s.Exemptions, decision.Exemption{Pod: pod, Safeguard: safeguard, Until: at(until)})
+	return s
+}
+
+func (s standing) given(safeguards ...string) standing {
+	s.Adjustments = safeguards
+	return s
+}
+
+func (s standing) declaring(sources ...string) standing {
+	s.Weights = sources
+	return s
 }
 
 // TestExemptedPods is about pods with an image by tag, of which one is exempted from the rule that forbids it.
 func TestExemptedPods(t *testing.T) {
-	ledger := newLedger(cleared("opus", "09:00:00", "image-pinned", "no-host"), cleared("us", "09:00:00", "image-pinned"), cleared("haiku", "09:00:00", "image-pinned", "no-host"))
-	ledger.Spec.Exemptions = admission.Exempt(map[string][]decision.Exemption{
-		"opus":  {{Pod: "canary", Safeguard: "image-pinned", Until: at("08:30:00")}, {Pod: "late", Safeguard: "image-pinned", Until: at("08:10:00")}},
-		"llama": {{Pod: "canary", Safeguard: "image-pinned", Until: at("08:30:00")}}})
-	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(ledger)
-	tooLong := newAPIServer(t, admission.Policies(install, append(long(), rulesOfTests()...)), enforced).put(ledger)
+	clearances := clearing(
+		cleared("opus", "09:00:00", "image-pinned", "no-host").exempt("canary", "image-pinned", "08:30:00").exempt("late", "image-pinned", "08:10:00"),
+		cleared("us", "09:00:00", "image-pinned"), cleared("haiku", "09:00:00", "image-pinned", "no-host"),
+		cleared("llama", "09:00:00").exempt("canary", "image-pinned", "08:30:00"))
+	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(clearances)
+	tooLong := newAPIServer(t, admission.Policies(install, append(long(), rulesOfTests()...)), enforced).put(clearances)
 	tagged, host := "Safeguard image-pinned: an image is named by a tag. name images by digest", "Safeguard no-host: the pod is on the host's network. leave the host alone"
 	for name, tc := range map[string]struct {
 		model, pod string
@@ -101,10 +134,6 @@ func at(clock string) time.Time {
 	return t
 }
 
-func cleared(model, until string, rules ...string) admission.Entry {
-	return admission.Entry{Model: model, ValidUntil: at(until), Rules: rules}
-}
-
 func pod() *builder.PodBuilder { return builder.Pod("serving", "vllm-0") }
 
 // bothServers runs a test as the API server is now, and as it was before it looked into objects by reflection.
@@ -142,24 +171,24 @@ func gatesOf(p *corev1.Pod) string {
 
 // TestNewPods is what becomes of a pod that somebody creates in an enrolled namespace.
 func TestNewPods(t *testing.T) {
-	ledger := newLedger(
+	clearances := clearancesOf(
 		cleared("opus", "09:00:00", "image-pinned"), cleared("opus-5-mini", "09:00:00", "image-pinned"), cleared("sonnet", "09:00:00"),
 		cleared("strict", "09:00:00", "no-host", "image-pinned", "egress-allow-list"),
 		cleared("just-over", "08:10:00"), cleared("just-not", "08:10:01"), cleared("retired", "08:00:00", "image-pinned"))
-	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(ledger)
+	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(enforcing(clearances))
 	withDefault := func(model string) *apiServer {
-		l := ledger.DeepCopy()
-		l.Spec.DefaultModel = model
-		return newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(l)
+		with := clearances
+		with.DefaultModel = model
+		return newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(enforcing(with))
 	}
 	covering := func(coverage string) *apiServer {
-		l := ledger.DeepCopy()
-		l.Spec.Coverage = coverage
-		return newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(l)
+		with := clearances
+		with.Coverage = coverage
+		return newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(enforcing(with))
 	}
 	const (
 		namesNone = "interlock-admit: the namespace is enrolled with Interlock: a pod must name the ModelDeployment that it serves in the label interlock.dev/model"
-		noLedger  = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
+		notTold   = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"
 	)
 	type want struct {
 		// gates and model of the pod that is stored; denied, if it is not.
@@ -224,11 +253,11 @@ func TestNewPods(t *testing.T) {
 		}), want{denied: []string{namesNone}}},
 		"accelerators: names a model all the same": {covering("accelerators"), pod().Model("haiku"), want{gates: gate, model: "haiku"}},
 		"a coverage that nobody knows":             {covering("nothing"), pod(), want{denied: []string{namesNone}}},
-		"no ledger": {newAPIServer(t, admission.Policies(install, nil), enforced), pod().Model("opus"), want{model: "opus", denied: []string{
-			"interlock-hold: " + noLedger, "interlock-admit: " + noLedger}}},
-		"an empty ledger": {newAPIServer(t, admission.Policies(install, nil), enforced).put(newLedger()), pod().Model("opus"), want{gates: gate, model: "opus"}},
-		"not enrolled":    {newAPIServer(t, admission.Policies(install, rulesOfTests()), nil).put(ledger), pod().Model("haiku"), want{model: "haiku"}},
-		"only warned": {newAPIServer(t, admission.Policies(install, rulesOfTests()), map[string]string{v1alpha1.WarnLabel: "rsp-v2.2"}).put(ledger),
+		"no clearances": {newAPIServer(t, admission.Policies(install, nil), enforced), pod().Model("opus"), want{model: "opus", denied: []string{
+			"interlock-hold: " + notTold, "interlock-admit: " + notTold}}},
+		"clearances of no model": {newAPIServer(t, admission.Policies(install, nil), enforced).put(clearing()), pod().Model("opus"), want{gates: gate, model: "opus"}},
+		"not enrolled":           {newAPIServer(t, admission.Policies(install, rulesOfTests()), nil).put(enforcing(clearances)), pod().Model("haiku"), want{model: "haiku"}},
+		"only warned": {newAPIServer(t, admission.Policies(install, rulesOfTests()), map[string]string{v1alpha1.WarnLabel: "rsp-v2.2"}).put(enforcing(clearances)),
 			pod().Model("haiku"), want{model: "haiku"}},
 		"a namespace that can never be enrolled": {newAPIServer(t, admission.Policies(install, rulesOfTests()),
 			map[string]string{v1alpha1.EnforceLabel: "rsp-v2.2", corev1.LabelMetadataName: "interlock-system"}), pod(), want{}},
@@ -254,7 +283,7 @@ func TestManyRules(t *testing.T) {
 		asked = append(asked, r.Safeguard)
 	}
 	server := newAPIServer(t, admission.Policies(install, append(long(), rulesOfTests()...)), enforced).
-		put(newLedger(cleared("opus", "09:00:00", asked...), cleared("sonnet", "09:00:00"), cleared("retired", "08:00:00", asked...)))
+		put(clearing(cleared("opus", "09:00:00", asked...), cleared("sonnet", "09:00:00"), cleared("retired", "08:00:00", asked...)))
 	for name, tc := range map[string]struct {
 		pod    *builder.PodBuilder
 		gates  string
@@ -279,8 +308,8 @@ func TestManyRules(t *testing.T) {
 
 // TestChangedPods is what becomes of changes of pods that exist.
 func TestChangedPods(t *testing.T) {
-	ledger := newLedger(cleared("opus", "09:00:00", "image-pinned"), cleared("retired", "08:00:00", "image-pinned"))
-	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(ledger)
+	clearances := clearing(cleared("opus", "09:00:00", "image-pinned"), cleared("retired", "08:00:00", "image-pinned"))
+	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(clearances)
 	const (
 		frozen      = "interlock-guard: the label interlock.dev/model cannot change once the pod exists; delete the pod and create it anew"
 		gateIsOurs  = "interlock-guard: only Interlock takes the scheduling gate interlock.dev/clearance away, once the model is cleared"
@@ -347,17 +376,17 @@ func TestChangedPods(t *testing.T) {
 }
 
 func TestChangedPodsWithoutLedger(t *testing.T) {
-	bothServers(t, "no ledger", newAPIServer(t, admission.Policies(install, nil), enforced), func(t *testing.T, s *apiServer) {
+	bothServers(t, "no clearances", newAPIServer(t, admission.Policies(install, nil), enforced), func(t *testing.T, s *apiServer) {
 		a := s.serve(t, request{user: install.Username, operation: apiadmission.Update, resource: pods, object: pod().Model("opus").Build(), old: pod().Model("opus").Gate(gate).Build()})
 		if len(a.denials) == 0 {
-			t.Error("the gate can go where there is no ledger")
+			t.Error("the gate can go where there are no clearances")
 		}
 	})
 }
 
 // TestBindings: a Binding carries labels onto the pod, so it must not carry ours.
 func TestBindings(t *testing.T) {
-	server := newAPIServer(t, admission.Policies(install, nil), enforced).put(newLedger())
+	server := newAPIServer(t, admission.Policies(install, nil), enforced).put(clearing())
 	binding := func(labels map[string]string) *corev1.Binding {
 		return &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: "vllm-0", Labels: labels}, Target: corev1.ObjectReference{Kind: "Node", Name: "gpu-0"}}
 	}

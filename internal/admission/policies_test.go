@@ -273,11 +273,11 @@ func TestEnforcementFailsClosed(t *testing.T) {
 			}
 		case *admissionv1.MutatingAdmissionPolicyBinding:
 			if p := o.Spec.ParamRef; p != nil && *p.ParameterNotFoundAction != admissionv1.DenyAction {
-				t.Errorf("%s without a ledger: %s", o.Name, *p.ParameterNotFoundAction)
+				t.Errorf("%s without a parameter: %s", o.Name, *p.ParameterNotFoundAction)
 			}
 		case *admissionv1.ValidatingAdmissionPolicyBinding:
 			if p := o.Spec.ParamRef; p != nil && !speaksOnly && *p.ParameterNotFoundAction != admissionv1.DenyAction {
-				t.Errorf("%s without a ledger: %s", o.Name, *p.ParameterNotFoundAction)
+				t.Errorf("%s without a parameter: %s", o.Name, *p.ParameterNotFoundAction)
 			}
 			if denies := slices.Contains(o.Spec.ValidationActions, admissionv1.Deny); denies == speaksOnly {
 				t.Errorf("%s: actions %v", o.Name, o.Spec.ValidationActions)

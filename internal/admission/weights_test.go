@@ -1,8 +1,6 @@
 package admission_test
 
 import (
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,43 +12,6 @@ import (
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
-func TestWeights(t *testing.T) {
-	for name, tc := range map[string]struct {
-		sources map[string][]string
-		want    string
-	}{
-		"none":                 {nil, ""},
-		"a model without any":  {map[string][]string{"opus": nil}, ""},
-		"one":                  {map[string][]string{"opus": {"s3://b", "oci://a"}}, "\nopus oci://a s3://b\n"},
-		"several, by the name": {map[string][]string{"opus": {"s3://b"}, "haiku": {"s3://c"}, "none": {}}, "\nhaiku s3://c\nopus s3://b\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, left := admission.Weights(tc.sources)
-			if got != tc.want || left != nil {
-				t.Errorf("got %q, left out %q, want %q", got, left, tc.want)
-			}
-			for model, sources := range tc.sources {
-				if diff := cmp.Diff(slices.Sorted(slices.Values(sources)), admission.FindWeights(got, model)); diff != "" {
-					t.Errorf("found of %s (-want +got):\n%s", model, diff)
-				}
-			}
-		})
-	}
-}
-
-func TestWeightsThatLackRoomAreLeftOut(t *testing.T) {
-	long := "s3://" + strings.Repeat("x", 300_000)
-	lines, left := admission.Weights(map[string][]string{"a": {"s3://a"}, "b": {long}, "c": {long}, "d": {"s3://d"}})
-	if diff := cmp.Diff([]string{"c"}, left); diff != "" {
-		t.Errorf("left out (-want +got):\n%s", diff)
-	}
-	for model, want := range map[string]int{"a": 1, "b": 1, "c": 0, "d": 1} {
-		if got := admission.FindWeights(lines, model); len(got) != want {
-			t.Errorf("of %s %d sources are found, want %d", model, len(got), want)
-		}
-	}
-}
-
 // TestRulesSeeWhatTheModelDeclares lets the API server judge a claim by what the model of its pod declares, and by no
 // other's.
 func TestRulesSeeWhatTheModelDeclares(t *testing.T) {
@@ -58,12 +19,10 @@ func TestRulesSeeWhatTheModelDeclares(t *testing.T) {
 		Expression: "object.spec.?volumes.orValue([]).all(v, ('pvc://' + v.persistentVolumeClaim.claimName) in weights) // only these",
 		Message:    "not declared"}}
 	rule := admission.Rule{Safeguard: "declared", Remedy: "declare it", Validations: validations}
-	ledger := newLedger(cleared("opus", "09:00:00", "declared"), cleared("opus-4", "09:00:00", "declared"), cleared("pus", "09:00:00", "declared"),
-		cleared("sonnet", "09:00:00", "declared"), cleared("free", "09:00:00"))
-	ledger.Spec.Weights, _ = admission.Weights(map[string][]string{
-		"opus": {"pvc://a", "pvc://b"}, "opus-4": {"pvc://c", "pvc://opus"}, "free": {"pvc://free"}})
-	short := newAPIServer(t, admission.Policies(install, append(rulesOfTests(), rule)), enforced).put(ledger)
-	tooLong := newAPIServer(t, admission.Policies(install, append(long(), rule)), enforced).put(ledger)
+	clearances := clearing(cleared("opus", "09:00:00", "declared").declaring("pvc://a", "pvc://b"), cleared("opus-4", "09:00:00", "declared").declaring("pvc://c", "pvc://opus"),
+		cleared("pus", "09:00:00", "declared"), cleared("sonnet", "09:00:00", "declared"), cleared("free", "09:00:00").declaring("pvc://free"))
+	short := newAPIServer(t, admission.Policies(install, append(rulesOfTests(), rule)), enforced).put(clearances)
+	tooLong := newAPIServer(t, admission.Policies(install, append(long(), rule)), enforced).put(clearances)
 	broken := []string{"Safeguard declared: not declared. declare it"}
 	for name, tc := range map[string]struct {
 		model, claim string

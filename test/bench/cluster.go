@@ -104,12 +104,12 @@ func (cl *cluster) namespace(ctx context.Context, name, policy string) error {
 	})
 }
 
-// untilCleared waits until the ledger of a namespace clears so many models.
+// untilCleared waits until a namespace has cleared so many models.
 func (cl *cluster) untilCleared(ctx context.Context, namespace string, models int) error {
-	return cl.until(ctx, fmt.Sprintf("the ledger of %s to clear %d models", namespace, models), func(ctx context.Context) (bool, error) {
-		ledger := &v1alpha1.ClearanceLedger{}
-		err := cl.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.LedgerName}, ledger)
-		return err == nil && len(admission.Changed(v1alpha1.ClearanceLedgerSpec{}, ledger.Spec)) == models, client.IgnoreNotFound(err)
+	return cl.until(ctx, fmt.Sprintf("%[2]d models of %[1]s to be cleared", namespace, models), func(ctx context.Context) (bool, error) {
+		clearances := &corev1.ConfigMap{}
+		err := cl.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ClearancesName}, clearances)
+		return err == nil && len(admission.Changed(nil, clearances.Data)) == models, client.IgnoreNotFound(err)
 	})
 }
 

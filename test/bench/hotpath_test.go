@@ -13,8 +13,6 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/admission"
@@ -58,16 +56,16 @@ type hotPath struct {
 	patcher     patch.Patcher
 	mutating    *cel.CompositedCompiler
 	objects     admission.ObjectInterfaces
-	ledger      *unstructured.Unstructured
+	clearances  *corev1.ConfigMap
 	namespace   *corev1.Namespace
 }
 
 func newHotPath(b *testing.B, models int, askRules bool) *hotPath {
 	b.Helper()
 	h := &hotPath{
-		objects:   admission.NewObjectInterfacesFromScheme(clientgoscheme.Scheme),
-		ledger:    ledgerObject(b, models, askRules),
-		namespace: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}},
+		objects:    admission.NewObjectInterfacesFromScheme(clientgoscheme.Scheme),
+		clearances: clearances(b, models, askRules),
+		namespace:  &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}},
 	}
 	install := ours.Install{Namespace: "interlock-system", Username: "system:serviceaccount:interlock-system:interlock"}
 	var rules []ours.Rule
@@ -118,8 +116,8 @@ func matcher(c *cel.CompositedCompiler, conditions []admissionv1.MatchCondition)
 	return matchconditions.NewMatcher(c.CompileCondition(accessors, declared, environment.StoredExpressions), new(admissionv1.Fail), "policy", "validate", "bench")
 }
 
-// ledgerObject gives a ledger as the API server keeps it.
-func ledgerObject(b *testing.B, models int, askRules bool) *unstructured.Unstructured {
+// clearances gives those of some models as the API server keeps them.
+func clearances(b *testing.B, models int, askRules bool) *corev1.ConfigMap {
 	b.Helper()
 	rules := []string{egressSafeguard}
 	if askRules {
@@ -128,23 +126,12 @@ func ledgerObject(b *testing.B, models int, askRules bool) *unstructured.Unstruc
 			rules = append(rules, sg.Name)
 		}
 	}
-	var entries []ours.Entry
+	all := ours.Clearances{Policy: packPolicy, Models: map[string]ours.Standing{}}
 	for i := range models {
-		entries = append(entries, ours.Entry{Model: modelName(i), ValidUntil: time.Now().Add(time.Hour), Rules: rules})
+		all.Models[modelName(i)] = ours.Standing{ValidUntil: time.Now().Add(time.Hour), Rules: rules}
 	}
-	ledger := &v1alpha1.ClearanceLedger{
-		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ClearanceLedger"},
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "ns", Name: v1alpha1.LedgerName, UID: "8e9f1a34-7f34-4d1c-a5a3-0c8a86d1a001", ResourceVersion: "12345", Generation: 7,
-			CreationTimestamp: metav1.Now(),
-		},
-		Spec: v1alpha1.ClearanceLedgerSpec{Policy: packPolicy, Clearances: ours.Clearances(entries)},
-	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(ledger)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return &unstructured.Unstructured{Object: content}
+	data, _ := all.Data()
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: v1alpha1.ClearancesName}, Data: data}
 }
 
 // create does what the API server does with our policies when a pod is created, the second pass after a mutation too.
@@ -173,7 +160,7 @@ func (h *hotPath) mutate(b *testing.B, pod *corev1.Pod) *corev1.Pod {
 	}
 	patched, err := h.patcher.Patch(h.mutating.CreateContext(context.Background()), patch.Request{
 		MatchedResource: attr.GetResource(), VersionedAttributes: attr, ObjectInterfaces: h.objects,
-		OptionalVariables: cel.OptionalVariableBindings{VersionedParams: h.ledger}, Namespace: h.namespace,
+		OptionalVariables: cel.OptionalVariableBindings{VersionedParams: h.clearances}, Namespace: h.namespace,
 	}, celconfig.RuntimeCELCostBudget)
 	if err != nil {
 		b.Fatal(err)
@@ -183,7 +170,7 @@ func (h *hotPath) mutate(b *testing.B, pod *corev1.Pod) *corev1.Pod {
 
 func (h *hotPath) match(b *testing.B, m matchconditions.Matcher, attr *admission.VersionedAttributes) bool {
 	b.Helper()
-	result := m.Match(context.Background(), attr, h.ledger, nil)
+	result := m.Match(context.Background(), attr, h.clearances, nil)
 	if result.Error != nil {
 		b.Fatal(result.Error)
 	}

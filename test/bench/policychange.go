@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -161,16 +162,16 @@ func (cl *cluster) changePolicy(ctx context.Context, change func(*v1alpha1.Scali
 	return cl.client.Update(ctx, policy)
 }
 
-// versions gives the resourceVersion of each model and ledger.
+// versions gives the resourceVersion of each model and of the clearances of each namespace.
 func (cl *cluster) versions(ctx context.Context) (map[string]string, error) {
 	versions := map[string]string{}
-	models, ledgers := &v1alpha1.ModelDeploymentList{}, &v1alpha1.ClearanceLedgerList{}
-	err := errors.Join(cl.client.List(ctx, models), cl.client.List(ctx, ledgers))
+	models, clearances := &v1alpha1.ModelDeploymentList{}, &corev1.ConfigMapList{}
+	err := errors.Join(cl.client.List(ctx, models), cl.client.List(ctx, clearances, client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}))
 	for i := range models.Items {
 		versions["model "+models.Items[i].Namespace+"/"+models.Items[i].Name] = models.Items[i].ResourceVersion
 	}
-	for i := range ledgers.Items {
-		versions["ledger "+ledgers.Items[i].Namespace+"/"+ledgers.Items[i].Name] = ledgers.Items[i].ResourceVersion
+	for i := range clearances.Items {
+		versions["clearances of "+clearances.Items[i].Namespace] = clearances.Items[i].ResourceVersion
 	}
 	return versions, err
 }

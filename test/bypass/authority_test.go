@@ -2,9 +2,12 @@ package bypass
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
@@ -28,41 +32,62 @@ func authorityTricks() {
 		t.waiting(ctx, t.pod("held").Model(llama))
 	})
 
-	It("10: nobody but Interlock writes, replaces or deletes a ledger, in whatever form", func(ctx SpecContext) {
+	It("10: nobody but Interlock writes, replaces or deletes clearances, in whatever form", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
-		before := t.ledger(ctx)
-		forged := anything{"spec": anything{"policy": policyName, "clearances": []anything{
-			{"validUntil": "2999-01-01T00:00:00Z", "rules": ",x,", "models": " llama small "}}}}
+		before := t.clearances(ctx)
+		forged := anything{"data": anything{"model.llama": forgedClearance}}
 		forms := []edit{
 			patching("merge patch", types.MergePatchType, "", forged),
-			patching("JSON patch", types.JSONPatchType, "", []anything{{"op": "replace", "path": "/spec/clearances/0/models", "value": " small llama "}}),
+			patching("JSON patch", types.JSONPatchType, "", []anything{{"op": "add", "path": "/data/model.llama", "value": forgedClearance}}),
 			patching("server-side apply with force", types.ApplyPatchType, "", forged),
-			updating("", func(l *v1alpha1.ClearanceLedger) { l.Spec.Clearances[0].Models = " llama small " }),
+			updating("", func(cm *corev1.ConfigMap) { cm.Data["model.llama"] = forgedClearance }),
+			updating("", func(cm *corev1.ConfigMap) { cm.Immutable = new(true) }),
+			updating("", func(cm *corev1.ConfigMap) { cm.Finalizers = []string{"example.com/stay"} }),
 			{"delete", func(ctx context.Context, c client.Client, o client.Object) error { return c.Delete(ctx, o) }},
 			{"delete in the background", func(ctx context.Context, c client.Client, o client.Object) error {
 				return c.Delete(ctx, o, client.PropagationPolicy(metav1.DeletePropagationForeground), client.GracePeriodSeconds(0))
 			}},
 			{"delete collection", func(ctx context.Context, c client.Client, _ client.Object) error {
-				return c.DeleteAllOf(ctx, &v1alpha1.ClearanceLedger{}, client.InNamespace(t.namespace))
+				return c.DeleteAllOf(ctx, &corev1.ConfigMap{}, client.InNamespace(t.namespace))
 			}},
 		}
-		for _, c := range []client.Client{t.owner, insider, admin} {
+		for _, c := range []client.Client{t.editor, t.owner, insider, admin} {
 			expectRefused(ctx, c, before, forms, "interlock-ledgers", onlyInterlock)
 		}
-		Expect(t.ledger(ctx).Spec).To(Equal(before.Spec))
+		Expect(t.clearances(ctx)).To(Equal(before))
 		t.waiting(ctx, t.pod("held").Model(llama))
 	})
 
-	It("10: no ledger is planted in a namespace before it is enrolled", func(ctx SpecContext) {
+	It("10: no clearances and no ledger are planted in a namespace before it is enrolled", func(ctx SpecContext) {
 		namespace := builder.Namespace("later-").Build()
 		Expect(admin.Create(ctx, namespace)).To(Succeed())
-		for _, name := range []string{v1alpha1.LedgerName, v1alpha1.NoticesName} {
-			planted := &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: name}, Spec: v1alpha1.ClearanceLedgerSpec{
-				Policy: policyName, Clearances: []v1alpha1.Clearance{{ValidUntil: "2999-01-01T00:00:00Z", Rules: ",x,", Models: " llama "}}}}
+		clearances := builder.Clearances(namespace.Name, policyName).Clear(llama, time.Now().Add(time.Hour)).Build()
+		ledger := &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: v1alpha1.LedgerName}}
+		for planted, forged := range map[client.Object]anything{clearances: {"data": anything{"policy": policyName}}, ledger: {"spec": anything{"policy": policyName}}} {
 			Expect(insider.Create(ctx, planted)).To(beRefusedBy("interlock-ledgers", onlyInterlock))
-			Expect(patching("server-side apply", types.ApplyPatchType, "", anything{"spec": anything{"policy": policyName}}).do(ctx, insider, planted)).
+			Expect(patching("server-side apply", types.ApplyPatchType, "", forged).do(ctx, insider, planted)).
 				To(beRefusedBy("interlock-ledgers", onlyInterlock))
 		}
+	})
+
+	It("10: clearances that were planted before Interlock was installed clear nothing once it is, however they cling", func(ctx SpecContext) {
+		withoutManager()
+		remove(ctx, named[admissionv1.ValidatingAdmissionPolicyBinding](admission.LedgerPolicy))
+		namespace := builder.Namespace("planted-").Build()
+		Expect(admin.Create(ctx, namespace)).To(Succeed())
+		planted := builder.Clearances(namespace.Name, policyName).Clear(llama, time.Now().Add(time.Hour)).Build()
+		planted.Immutable, planted.Finalizers, planted.Labels = new(true), []string{"example.com/stay"}, nil
+		Eventually(ctx, func() error { return insider.Create(ctx, planted) }).Should(Succeed())
+		startManager(ctx)
+		waitEnforced(ctx)
+		Expect(admin.Patch(ctx, namespace, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"interlock.dev/enforce":"`+policyName+`"}}}`)))).To(Succeed())
+		Expect(admin.Create(ctx, builder.ModelDeployment(namespace.Name, llama).Level(builder.ASL3).Build())).To(Succeed())
+		Eventually(ctx, func(g Gomega) {
+			cm := &corev1.ConfigMap{}
+			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(planted), cm)).To(Succeed())
+			g.Expect(cm.UID).NotTo(Equal(planted.UID))
+			g.Expect(admission.Find(cm.Data, llama).Cleared()).To(BeFalse())
+		}).Should(Succeed())
 	})
 
 	It("29: a status is nobody's to write, and nothing rests on one that comes in a manifest", func(ctx SpecContext) {
@@ -105,12 +130,15 @@ func authorityTricks() {
 	})
 }
 
-// ledger reads the ledger that the API server reads at every pod.
-func (t *tenant) ledger(ctx context.Context) *v1alpha1.ClearanceLedger {
+// forgedClearance is what stands in clearances of a model for ever.
+const forgedClearance = "2999-01-01T00:00:00Z 0"
+
+// clearances reads what the API server reads at every pod.
+func (t *tenant) clearances(ctx context.Context) *corev1.ConfigMap {
 	GinkgoHelper()
-	ledger := &v1alpha1.ClearanceLedger{}
-	Expect(admin.Get(ctx, t.key(v1alpha1.LedgerName), ledger)).To(Succeed())
-	return ledger
+	cm := &corev1.ConfigMap{}
+	Expect(admin.Get(ctx, t.key(v1alpha1.ClearancesName), cm)).To(Succeed())
+	return cm
 }
 
 // older serves a kind in an older version as well, and returns an object of that version.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -15,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
@@ -106,7 +106,7 @@ func faults() {
 		settled := func() []string {
 			md := &v1alpha1.ModelDeployment{}
 			Expect(admin.Get(ctx, t.key(llama), md)).To(Succeed())
-			return []string{t.ledger(ctx).ResourceVersion, md.ResourceVersion}
+			return []string{t.clearances(ctx).ResourceVersion, md.ResourceVersion}
 		}
 		t.waitVerdict(ctx, llama, v1alpha1.OutcomeHeld)
 		var last []string
@@ -125,7 +125,7 @@ func faults() {
 		withoutManager()
 		Expect(t.editor.Create(ctx, t.pod("in-time").Model(small).Build())).To(Succeed(), "the lease still lasts: no outage")
 
-		until := t.ledger(ctx).Spec.Clearances[0].ValidUntil
+		until := admission.Find(t.clearances(ctx).Data, small).ValidUntil.Format(time.RFC3339)
 		Eventually(ctx, func() error {
 			return t.editor.Create(ctx, t.pod("late").Model(small).Build(), client.DryRunAll)
 		}).Should(beRefusedBy("interlock-admit", fmt.Sprintf(`the clearance of model "small" ran out at %s`, until)))
@@ -223,12 +223,15 @@ func (t *tenant) firstRelease(ctx context.Context, model string) <-chan string {
 	return released
 }
 
-// clearedModels lists the models that the ledger clears.
+// clearedModels lists those that are.
 func (t *tenant) clearedModels(ctx context.Context) []string {
 	GinkgoHelper()
 	var models []string
-	for _, c := range t.ledger(ctx).Spec.Clearances {
-		models = append(models, strings.Fields(c.Models)...)
+	data := t.clearances(ctx).Data
+	for _, name := range admission.Changed(nil, data) {
+		if admission.Find(data, name).Cleared() {
+			models = append(models, name)
+		}
 	}
 	return models
 }

@@ -66,12 +66,12 @@ const (
 var (
 	anybodyReleases = change{podPolicies, `deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),`,
 		`deny(fmt.Sprintf("true || %s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),`}
-	unclearedRelease = change{podPolicies, `deny(held+" || variables.named == '' || variables.clearances.size() > 0",`,
+	unclearedRelease = change{podPolicies, `deny(held+" || variables.named == '' || variables.clearance != ''",`,
 		`deny(held+" || true",`}
 	rulesOnlyAtCreation = change{podPolicies, `append(validations, ruleValidations(rules, held)...)`, `validations`}
 	anyModelStarts      = change{podPolicies, `fmt.Sprintf("%s != '' ? %s ||`, `fmt.Sprintf("%s != '' ? true || %s ||`}
-	nothingIsHeld       = change{hold, `fmt.Sprintf("%s != '' ? !%s && !%s : has(params.spec.defaultModel)",`,
-		`fmt.Sprintf("false && (%s != '' ? !%s && !%s : has(params.spec.defaultModel))",`}
+	nothingIsHeld       = change{hold, `fmt.Sprintf("%s != '' ? !%s.hasValue() && !%s : %s != ''",`,
+		`fmt.Sprintf("false && (%s != '' ? !%s.hasValue() && !%s : %s != '')",`}
 )
 
 var mutants = []mutant{
@@ -125,8 +125,7 @@ var mutants = []mutant{
 		[]change{{guards, `deny(fmt.Sprintf("!(object`, `deny(fmt.Sprintf("true || !(object`}},
 		[]string{"3: nobody creates a namespace"}},
 	{"default-wins", "`interlock-hold`: the name on the pod goes before the default", "the default wins",
-		[]change{{hold, `"variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"`,
-			`"params.spec.?defaultModel.orValue(variables.named)"`}},
+		[]change{{hold, `"variables.named != '' ? variables.named : " + defaultModel`, `defaultModel + " != '' ? " + defaultModel + " : variables.named"`}},
 		[]string{"3: the default model"}},
 
 	{"nameless-start", "`interlock-admit`: a pod must name its model", "one that names none is as it should be",
@@ -139,7 +138,7 @@ var mutants = []mutant{
 		[]change{{expressions, ` && object.spec.?resourceClaims.orValue([]).size() == 0 &&`, ` &&`}},
 		[]string{"5: where only accelerators"}},
 	{"rules-unasked", "`interlock-admit`: pod rules, judged after all mutation", "the match condition does not look at rules",
-		[]change{{podPolicies, `clearance(modelOf, inLease+meetsRules(rules))`, `clearance(modelOf, inLease)`}},
+		[]change{{podPolicies, `cleared(modelOf, inLease+meetsRules(rules))`, `cleared(modelOf, inLease)`}},
 		[]string{"5: what a pod rule asks", "11: another team's", "3: the default model", "15: a pod that poses"}},
 	{"rules-forgotten", "`interlock-guard`: pod rules at every change", "it has none",
 		[]change{rulesOnlyAtCreation}, []string{"5: what a pod rule asks", "1: a pod kept alive"}},
@@ -154,22 +153,28 @@ var mutants = []mutant{
 		[]change{nothingIsHeld, anyModelStarts},
 		[]string{"6: the pods of an uncleared", "7: raising the scale", "8: an owner", "10: a pod of an uncleared", "10: a name that resembles",
 			"11: another team's", "14: no node", "15: a pod that poses", "5: a pod must name", "33: with the judgement", "33: with the mutation deleted"}},
-	{"name-part", "`clearance`: a name stands between blanks", "a part of a name will do",
-		[]change{{expressions, `clearance.models.contains(' ' + %s + ' ')%s`, `clearance.models.contains(%s)%s`}},
+	{"name-part", "`clearanceOf`: a key is one model's", "a part of a name will do",
+		[]change{{expressions, `return of(modelPrefix, model) }`, "return fmt.Sprintf(\"optional.ofNonZeroValue(params.data.exists(k, k.startsWith('%[1]s') && k.contains(%[2]s)) ? params.data[params.data.filter(k, k.startsWith('%[1]s') && k.contains(%[2]s))[0]] : '')\", modelPrefix, model) }"}},
 		[]string{"10: a name that resembles"}},
 	{"gate-twice", "`interlock-hold`: leaves a pod alone that has the gate", "it adds another",
-		[]change{{hold, `(%[1]s || %[2]s ? [] :`, `(%[2]s ? [] :`}, {hold, `clearance(modelOf, anyTime), gated)`, `clearance(modelOf, anyTime), "false")`}},
+		[]change{{hold, `(%[1]s || %[2]s.hasValue() ? [] :`, `(%[2]s.hasValue() ? [] :`}, {hold, `clearanceOf(modelOf), gated, defaultModel)`, `clearanceOf(modelOf), "false", defaultModel)`}},
 		[]string{"13: a pod created with our gate", "13: a gate that its author"}},
 	{"gates-all-go", "release: takes our gate and no other", "it takes all",
 		[]change{{releases, `{{"$patch": "delete", "name": v1alpha1.ClearanceGate}}`, `{{"$patch": "replace"}}`}},
 		[]string{"13: a gate of somebody else"}},
 
-	{"ledger-open", "`interlock-ledgers`: only Interlock writes a ledger", "the validation passes for ledgers",
-		[]change{{guards, `fmt.Sprintf("request.userInfo.username == %s ||`, `fmt.Sprintf("request.resource.resource == 'clearanceledgers' || request.userInfo.username == %s ||`}},
-		[]string{"10: nobody but Interlock", "10: no ledger is planted"}},
+	{"ledger-open", "`interlock-ledgers`: only Interlock writes clearances and ledgers", "the validation passes for these",
+		[]change{{guards, `deny(byOperator+" ||`, `deny("request.resource.resource in ['configmaps', 'clearanceledgers'] || "+byOperator+" ||`}},
+		[]string{"10: nobody but Interlock", "10: no clearances and no ledger", "33: with the kind of the ledger"}},
 	{"ledger-deletable", "`interlock-ledgers`: judges deletion", "it does not",
-		[]change{{guards, `resources(group, version, onWrite, "clearanceledgers")`, `resources(group, version, onApply, "clearanceledgers")`}},
+		[]change{{guards, `resources("", "v1", onWrite, "configmaps")`, `resources("", "v1", onApply, "configmaps")`}},
 		[]string{"10: nobody but Interlock"}},
+	{"any-configmap", "`interlock-ledgers`: Interlock creates no ConfigMap that it may not change", "it does",
+		[]change{{guards, `deny(fmt.Sprintf("!(%s) || request.operation`, `deny(fmt.Sprintf("true || !(%s) || request.operation`}},
+		[]string{"30: "}},
+	{"planted-stays", "ledger controller: replaces what cannot be changed", "it does not",
+		[]change{{ledgers, `case !wanted || frozen(o):`, `case !wanted:`}},
+		[]string{"10: clearances that were planted"}},
 	{"status-open", "`interlock-ledgers`: only Interlock writes a status", "it does not match them",
 		[]change{{guards, `onUpdate, "modeldeployments/status"`, `onCreate, "modeldeployments/status"`}},
 		[]string{"29: a status is nobody's", "9: another version"}},
@@ -181,13 +186,10 @@ var mutants = []mutant{
 		[]string{"29: taking back", "2: pods that ran before"}},
 
 	{"never-revoked", "ledger controller: writes what the verdict is now", "what is cleared once stays so",
-		[]change{{ledgers, `			exempt[name] = j.Verdict.Exemptions
+		[]change{{ledgers, `		if !decided && admission.PolicyOf`, `		if have := admission.Find(cm.Data, name); have.Cleared() {
+			clearances.Models[name] = have
 		}
-`, `			exempt[name] = j.Verdict.Exemptions
-		} else if entry, ok := admission.Find(have.Clearances, name); ok {
-			entries = append(entries, entry)
-		}
-`}},
+		if !decided && admission.PolicyOf`}},
 		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard"}},
 	{"all-released", "release: only of a cleared model, and `interlock-guard` looks again", "neither looks",
 		[]change{unclearedRelease, {model, `return time.Time{}, r.standDown(ctx, model, g.networkPolicies)`,
@@ -203,15 +205,12 @@ var mutants = []mutant{
 `}},
 		[]string{"34: two managers"}},
 	{"no-lease", "`interlock-admit`: the creation time is before the end of the lease", "it does not look",
-		[]change{{expressions, "inLease = ` && object.metadata.creationTimestamp < clearance.validUntil`", "inLease = ``"}},
+		[]change{{expressions, "inLease = \"object.metadata.creationTimestamp < \" + endOf(\"clearance\")", "inLease = \"true\""}},
 		[]string{"35: when Interlock is dead"}},
 	{"no-ledger-no-matter", "bindings: a missing ledger denies", "it allows",
 		[]change{
-			{policies, `func ledger(name string, notFound admissionv1.ParameterNotFoundActionType) *admissionv1.ParamRef {
-`, `func ledger(name string, notFound admissionv1.ParameterNotFoundActionType) *admissionv1.ParamRef {
-	notFound = admissionv1.AllowAction
-`}},
-		[]string{"35: a namespace that is enrolled", "33: with its ledger deleted"}},
+			{policies, `v1alpha1.ClearancesName, ParameterNotFoundAction: new(admissionv1.DenyAction)`, `v1alpha1.ClearancesName, ParameterNotFoundAction: new(admissionv1.AllowAction)`}},
+		[]string{"35: a namespace that is enrolled", "33: with its clearances deleted"}},
 
 	{"drift-unseen", "admission controller: watches its policies and bindings", "it does not",
 		[]change{{drift, `changed := builder.WithPredicates(`, `changed := builder.WithPredicates(predicate.NewPredicateFuncs(func(client.Object) bool { return false }), `}},
@@ -249,13 +248,10 @@ var mutants = []mutant{
 		return Verdict{Outcome: v1alpha1.OutcomeCleared, ValidUntil: in.Now.Add(time.Hour)}
 		return held(`}},
 		[]string{"33: a policy or a safeguard"}},
-	{"cluster-stops", "policies match enrolled namespaces, not their bindings alone", "`interlock-admit` matches all",
-		[]change{{podPolicies, `match(namespaces, resources("", "v1", onCreate, "pods"))`, `match(selector(), resources("", "v1", onCreate, "pods"))`}},
-		[]string{"33: with the kind of the ledger"}},
 	{"fails-open", "policies: failure policy `Fail`", "it is `Ignore`",
 		[]change{{policies, `spec.FailurePolicy = new(admissionv1.Fail)`, `spec.FailurePolicy = new(admissionv1.Ignore)`},
 			{hold, `new(admissionv1.Fail)`, `new(admissionv1.Ignore)`}},
-		[]string{"33: with the kind of the ledger", "35: a namespace that is enrolled", "33: with its ledger deleted"}},
+		[]string{"35: a namespace that is enrolled", "33: with its clearances deleted"}},
 
 	{"anybody-approves", "`interlock-authority`: asks for the verb on the role", "it does not",
 		[]change{{authority, `deny(fmt.Sprintf("!(%s) || !(%s) || authorizer.group`, `deny(fmt.Sprintf("true || !(%s) || !(%s) || authorizer.group`}},
@@ -298,11 +294,11 @@ var mutants = []mutant{
 	{"waivers-unlimited", "`refusal`: the policy says for how long, and of what", "it does not",
 		[]change{{waiving, `if d := w.ends.Sub(w.begins); d > longest {`, `if d := w.ends.Sub(w.begins); false {`}, {waiving, `o.unwaivable && slices.Contains`, `false && slices.Contains`}},
 		[]string{"31: a waiver that is too long"}},
-	{"exempts-all", "`exemptions`: of the pod by its model and name", "of all pods",
-		[]change{{expressions, `exemption.pods.contains(' ' + variables.named + '/' + object.metadata.name + ' ')%s`, `true%s`}},
+	{"exempts-all", "`exemptions`: of the pod by its name", "of all pods of the model",
+		[]change{{expressions, `filter(e, e[0] == object.metadata.name%s)`, `filter(e, e.size() == 3%s)`}},
 		[]string{"31: an exemption is"}},
 	{"exemption-outlasts", "`interlock-admit`: the creation time is before the end of the exemption", "it does not look",
-		[]change{{expressions, "inTime  = ` && object.metadata.creationTimestamp < exemption.validUntil`", "inTime  = ``"}},
+		[]change{{expressions, "inTime  = ` && object.metadata.creationTimestamp < e[2]`", "inTime  = ``"}},
 		[]string{"31: an exemption is"}},
 	{"any-type", "evidence: the predicate type is the one that is asked for", "any counts",
 		[]change{{attesting, `a.Statement == nil || a.Statement.PredicateType != r.spec.PredicateType`, `a.Statement == nil`}},
@@ -386,8 +382,8 @@ var mutants = []mutant{
 	{"weights-unseen", "pod rules: judged by what the model of the pod declares", "all that read it are met",
 		[]change{{expressions, `"[%s].all(%s, %s)", declared`, `"[%s].all(%s, true || %s)", declared`}},
 		[]string{"5: weights that", "17: ", "18: ", "19: "}},
-	{"weights-of-others", "`declaredBy`: a line of the ledger is one model's", "those below it are too",
-		[]change{{expressions, `parts[1].split('\n', 2)[0].split(' ')`, `parts[1].split('\n').join(' ').split(' ')`}},
+	{"weights-of-others", "`declaredBy`: a key is one model's", "those of all models are looked at",
+		[]change{{expressions, "fmt.Sprintf(\"%s.optMap(w, w.split(' ')).orValue([])\", of(weightsPrefix, model))", "fmt.Sprintf(\"params.data.filter(k, k.startsWith('%s')).map(k, params.data[k]).join(' ').split(' ')\", weightsPrefix)"}},
 		[]string{"5: weights that"}},
 	{"running-unjudged", "inspection: pods that run are judged by pod rules as well", "they are not",
 		[]change{{compiling, `case result.Value() != true:`, `case result.Value() == nil:`}},

@@ -67,7 +67,8 @@ func makePeople(ctx context.Context) {
 	officer = newPerson(ctx, "rhea", approves("rso")...)
 	chief = newPerson(ctx, "cleo", approves("ceo")...)
 	insider = newPerson(ctx, "iris", rbacv1.PolicyRule{
-		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{rbacv1.ResourceAll}, Verbs: all})
+		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{rbacv1.ResourceAll}, Verbs: all}, rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: all})
 }
 
 // approves are the rights of somebody who approves in a role.

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -104,12 +105,12 @@ func removal() {
 		expectRefused(ctx, t.editor, again, gateRemovals()[:1], "interlock-guard", "only Interlock takes the scheduling gate")
 	})
 
-	It("33: with its ledger deleted a namespace starts nothing, and Interlock writes it anew", func(ctx SpecContext) {
+	It("33: with its clearances deleted a namespace starts nothing, and Interlock writes it anew", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		pod := t.waiting(ctx, t.pod("held").Model(llama))
 		withoutManager()
 		remove(ctx, named[admissionv1.ValidatingAdmissionPolicyBinding](admission.LedgerPolicy))
-		Eventually(ctx, func() error { return client.IgnoreNotFound(admin.Delete(ctx, t.ledger(ctx))) }).Should(Succeed())
+		Eventually(ctx, func() error { return client.IgnoreNotFound(admin.Delete(ctx, t.clearances(ctx))) }).Should(Succeed())
 		const missing = "no params found for policy binding with `Deny` parameterNotFoundAction"
 		Eventually(ctx, func() error { return t.editor.Create(ctx, t.pod("x").Model(small).Build(), client.DryRunAll) }).
 			Should(MatchError(ContainSubstring(missing)))
@@ -143,8 +144,8 @@ func removal() {
 		}
 	})
 
-	// The last one: nothing works after it.
-	It("33: with the kind of the ledger deleted no enrolled namespace starts a pod, and all others do", func(ctx SpecContext) {
+	// The last one: no manager can start after it.
+	It("33: with the kind of the ledger deleted nobody is told why, and all is enforced as before", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		plain := builder.Namespace("plain-").Build()
 		Expect(admin.Create(ctx, plain)).To(Succeed())
@@ -154,18 +155,18 @@ func removal() {
 		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 		crd.SetName("clearanceledgers.interlock.dev")
 		remove(ctx, crd)
-		refused := func() {
+		enforced := func(name string) {
 			GinkgoHelper()
-			for _, model := range []string{small, llama, ""} {
-				Eventually(ctx, func() error { return t.editor.Create(ctx, t.pod("x").Model(model).Build(), client.DryRunAll) }).
-					Should(MatchError(ContainSubstring("failed to configure")), model)
-				Expect(t.editor.Create(ctx, t.pod("x").Model(model).Build())).To(MatchError(ContainSubstring("failed to configure")), model)
-			}
+			Expect(t.editor.Create(ctx, t.pod(name+"-cleared").Model(small).Build())).To(Succeed())
+			t.waiting(ctx, t.pod(name+"-held").Model(llama))
+			Expect(t.editor.Create(ctx, t.pod(name+"-nameless").Build())).To(beRefusedBy("interlock-admit", "must name the ModelDeployment"))
+			expectRefused(ctx, t.editor, t.clearances(ctx), []edit{
+				patching("merge patch", types.MergePatchType, "", anything{"data": anything{"model.llama": forgedClearance}})}, "interlock-ledgers", onlyInterlock)
 		}
-		refused()
-		// An API server that starts does not find the kind at all. What it may not do is to stop the whole cluster.
+		enforced("gone")
+		// An API server that starts does not find the kind at all.
 		Expect(cluster.RestartAPIServer(ctx)).To(Succeed())
-		refused()
+		enforced("restarted")
 		for _, namespace := range []string{plain.Name, metav1.NamespaceSystem, metav1.NamespaceDefault} {
 			Expect(admin.Create(ctx, builder.Pod(namespace, "after").Build(), client.DryRunAll)).To(Succeed(), "what is not enrolled is not held up: %s", namespace)
 		}

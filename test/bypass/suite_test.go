@@ -199,7 +199,7 @@ func waitEnforced(ctx context.Context) {
 	Eventually(ctx, func(g Gomega) {
 		g.Expect(admin.Patch(ctx, pod.DeepCopy(), relabel, client.DryRunAll)).To(beRefusedBy(admission.GuardPolicy, ""))
 		g.Expect(admin.SubResource("status").Patch(ctx, pod.DeepCopy(), relabel, client.DryRunAll)).To(beRefusedBy(admission.IdentityPolicy, ""))
-		g.Expect(admin.Delete(ctx, t.ledger(ctx), client.DryRunAll)).To(beRefusedBy(admission.LedgerPolicy, ""))
+		g.Expect(admin.Delete(ctx, t.clearances(ctx), client.DryRunAll)).To(beRefusedBy(admission.LedgerPolicy, ""))
 		g.Expect(platform.Patch(ctx, t.object(ctx), relabel, client.DryRunAll)).To(beRefusedBy(admission.EnrolmentPolicy, ""))
 		g.Expect(officer.Create(ctx, t.approval("probe", "rso"), client.DryRunAll)).To(Succeed())
 		g.Expect(officer.Create(ctx, t.approval("probe", "ceo"), client.DryRunAll)).To(beRefusedBy(admission.AuthorityPolicy, ""))

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
@@ -39,7 +40,9 @@ func weightsPack() []client.Object {
 func (t *tenant) declare(ctx context.Context, model string, sources ...string) {
 	GinkgoHelper()
 	Expect(t.declaring(ctx, model, sources...)).To(Succeed())
-	Eventually(ctx, func(g Gomega) { g.Expect(t.ledger(ctx).Spec.Weights).To(ContainSubstring(sources[0])) }).Should(Succeed())
+	Eventually(ctx, func(g Gomega) {
+		g.Expect(admission.Find(t.clearances(ctx).Data, model).Weights).To(ContainElement(sources[0]))
+	}).Should(Succeed())
 }
 
 func (t *tenant) declaring(ctx context.Context, model string, sources ...string) error {

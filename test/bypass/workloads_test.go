@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
@@ -147,7 +148,7 @@ func workloadTricks() {
 		Consistently(ctx, func(g Gomega) {
 			g.Expect(admin.Get(ctx, t.key(isolation.Name), isolation)).To(Succeed())
 			g.Expect(isolation.UID).To(Equal(first), "it neither ended nor began anew")
-			g.Expect(t.ledger(ctx).Spec.Clearances).NotTo(ContainElement(HaveField("Models", ContainSubstring(" "+llama+" "))))
+			g.Expect(admission.Find(t.clearances(ctx).Data, llama).Cleared()).To(BeFalse())
 			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(pod), pod)).To(Succeed())
 			g.Expect(pod.DeletionTimestamp).To(BeNil())
 		}, "1s").Should(Succeed())

@@ -113,7 +113,9 @@ var _ = Describe("Adjustments", func() {
 		Eventually(w.given("llm")).WithContext(ctx).Should(Equal(names))
 		Eventually(w.given("strict")).WithContext(ctx).Should(Equal(names))
 		Eventually(func(g Gomega) {
-			g.Expect(w.ledger(ctx).Spec.Adjustments).To(ConsistOf(HaveField("Models", " llm strict ")))
+			for _, model := range []string{"llm", "strict"} {
+				g.Expect(w.enforced(ctx, model).Adjustments).To(Equal(names))
+			}
 		}).WithContext(ctx).Should(Succeed())
 
 		out := w.apply(ctx, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: told}\nspec:\n  replicas: 0\n  selector: {matchLabels: {app: told}}\n"+

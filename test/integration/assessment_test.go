@@ -147,7 +147,7 @@ var _ = Describe("An assessment", func() {
 			}
 			Eventually(w.standing("llm")).WithContext(ctx).Should(Equal(worst))
 			Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
-			Expect(clears(w.ledger(ctx), "llm")).To(BeFalse())
+			Expect(w.enforced(ctx, "llm").Cleared()).To(BeFalse())
 		}
 		Expect(w.model(ctx, "llm").Status.Disputed).To(ContainSubstring(w.thresholdName() + " Reached asks for ASL-3 Security"))
 

@@ -92,7 +92,7 @@ var _ = Describe("Bad input to assessing", func() {
 		update(ctx, policy, func() { policy.Spec.Levels = policy.Spec.Levels[:2] })
 		Eventually(w.modelReady("high")).WithContext(ctx).Should(
 			condition(metav1.ConditionFalse, v1alpha1.ReasonLevelUnknown, `assessedLevel "ASL-4" is not a level of policy `+w.policy+`, which has ASL-2, ASL-3`))
-		Expect(clears(w.ledger(ctx), "high")).To(BeFalse())
+		Expect(w.enforced(ctx, "high").Cleared()).To(BeFalse())
 		Expect(w.verdict("low")(ctx)).To(Equal(v1alpha1.OutcomeCleared))
 	})
 

@@ -36,7 +36,7 @@ var _ = Describe("Bad input", Ordered, func() {
 		pods, err := bystander.podsOf("bystander")(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		versions := map[string]string{
-			"model": bystander.model(ctx, "bystander").ResourceVersion, "ledger": bystander.ledger(ctx).ResourceVersion}
+			"model": bystander.model(ctx, "bystander").ResourceVersion, "clearances": bystander.clearances(ctx).ResourceVersion}
 		for i := range pods {
 			versions[pods[i].Name] = pods[i].ResourceVersion
 		}
@@ -55,7 +55,7 @@ var _ = Describe("Bad input", Ordered, func() {
 		Eventually(bystander.verdict("new")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 		Expect(api.Create(ctx, bystander.loosePod("new").Build())).To(MatchError(ContainSubstring(pinnedMessage)))
 		Expect(api.Delete(ctx, bystander.modelDeployment("new", builder.ASL2))).To(Succeed())
-		Eventually(func() bool { return clears(bystander.ledger(ctx), "new") }).Should(BeFalse())
+		Eventually(func() bool { return bystander.enforced(ctx, "new").Cleared() }).Should(BeFalse())
 	})
 
 	// What is wrong with the Safeguard of ASL-3; the model of ASL-2 in the same namespace goes on.

@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,7 +20,7 @@ var _ = Describe("A namespace", func() {
 	It("names the model of pods that name none", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.label(ctx, map[string]string{v1alpha1.ModelLabel: "llm"})
-		Eventually(func() string { return w.ledger(ctx).Spec.DefaultModel }).Should(Equal("llm"))
+		Eventually(func() string { return w.clearances(ctx).Data["defaultModel"] }).Should(Equal("llm"))
 		nameless := builder.Pod(w.ns, "early").Build()
 		create(ctx, nameless)
 		Expect(nameless).To(SatisfyAll(HaveField("Labels", HaveKeyWithValue(v1alpha1.ModelLabel, "llm")), haveGate(v1alpha1.ClearanceGate)))
@@ -64,7 +65,7 @@ var _ = Describe("A namespace", func() {
 		w.enrol(ctx)
 		By("revoking the model whose pods do not meet, and clearing the one whose pods do")
 		Eventually(func() []metav1.Condition { return history.saidOf("bad") }).Should(ContainElement(condition(metav1.ConditionFalse, v1alpha1.ReasonSafeguardsMissing, "2 of 2 pods")))
-		enrolled := w.ledger(ctx).CreationTimestamp
+		enrolled := w.clearances(ctx).CreationTimestamp
 		Eventually(w.verdict("good")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 
 		By("taking out what does not meet by the steps of the policy")
@@ -78,7 +79,7 @@ var _ = Describe("A namespace", func() {
 		Expect(w.podsOf("good")(ctx)).To(HaveEach(beRunning()))
 
 		By("telling of the strays once, and refusing their replacement")
-		Eventually(w.events("ClearanceLedger", v1alpha1.LedgerName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1, "StrayPodsGone": 1}))
+		Eventually(w.events("ConfigMap", v1alpha1.ClearancesName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1, "StrayPodsGone": 1}))
 		Eventually(func(g Gomega) {
 			d := &appsv1.Deployment{}
 			g.Expect(api.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: "nameless"}, d)).To(Succeed())
@@ -107,8 +108,8 @@ var _ = Describe("A namespace", func() {
 		create(ctx, w.noEviction("stray", "app", "stray"), builder.Pod(w.ns, "stray").Label("app", "stray").Build())
 		Eventually(w.getPod("stray")).WithContext(ctx).Should(beRunning())
 		w.enrol(ctx)
-		Eventually(w.events("ClearanceLedger", v1alpha1.LedgerName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
-		Consistently(w.events("ClearanceLedger", v1alpha1.LedgerName), "7s").WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
+		Eventually(w.events("ConfigMap", v1alpha1.ClearancesName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
+		Consistently(w.events("ConfigMap", v1alpha1.ClearancesName), "7s").WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
 		Expect(w.getPod("stray")(ctx)).To(beRunning())
 
 		Expect(api.Delete(ctx, w.noEviction("stray", "app", "stray"))).To(Succeed())
@@ -126,10 +127,14 @@ var _ = Describe("A namespace", func() {
 		history := w.watch(ctx)
 
 		w.label(ctx, map[string]string{v1alpha1.EnforceLabel: ""})
-		Eventually(func() ([]v1alpha1.ClearanceLedger, error) {
-			ledgers := &v1alpha1.ClearanceLedgerList{}
-			return ledgers.Items, api.List(ctx, ledgers, client.InNamespace(w.ns))
-		}).Should(BeEmpty())
+		for _, o := range []client.Object{&corev1.ConfigMap{}, &v1alpha1.ClearanceLedger{}} {
+			o.SetNamespace(w.ns)
+			o.SetName(v1alpha1.ClearancesName)
+			if _, told := o.(*v1alpha1.ClearanceLedger); told {
+				o.SetName(v1alpha1.LedgerName)
+			}
+			Eventually(gone(ctx, o)).Should(BeTrue())
+		}
 		w.awaitPods(ctx, "bad", 1, beRunning())
 		w.awaitPods(ctx, "undeclared", 1, HaveField("Spec.SchedulingGates", ConsistOf(HaveField("Name", "example.com/quota"))))
 		for _, model := range []string{"good", "bad"} {

@@ -131,7 +131,7 @@ var _ = Describe("Evidence", func() {
 		a.changeTrust(ctx, func(t *v1alpha1.Trust) {
 			t.Signers[0].Revoked = &v1alpha1.Revocation{Reason: v1alpha1.RevocationCompromised}
 		})
-		Eventually(func(ctx context.Context) bool { return clears(a.ledger(ctx), "llm") }).WithContext(ctx).WithTimeout(5 * time.Second).Should(BeFalse())
+		Eventually(func(ctx context.Context) bool { return a.enforced(ctx, "llm").Cleared() }).WithContext(ctx).WithTimeout(5 * time.Second).Should(BeFalse())
 		AddReportEntry("from the revocation of the key to that of the model", ReportEntryVisibilityFailureOrVerbose, time.Since(begin).String())
 		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeRevoked))
 		Eventually(a.found("llm")).WithContext(ctx).Should(ContainSubstring("red-team is revoked: Compromised"))

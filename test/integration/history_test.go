@@ -19,19 +19,19 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// entry is one version of a ledger, a pod or a model; the others are nil.
+// entry is one version of the clearances, a pod or a model; the others are nil.
 type entry struct {
 	// version is the resourceVersion, which grows over all kinds: all are in one etcd.
 	version int64
 	// seen is when the test learnt of it, which is later than it was.
-	seen    time.Time
-	deleted bool
-	ledger  *v1alpha1.ClearanceLedger
-	pod     *corev1.Pod
-	model   *v1alpha1.ModelDeployment
+	seen       time.Time
+	deleted    bool
+	clearances *corev1.ConfigMap
+	pod        *corev1.Pod
+	model      *v1alpha1.ModelDeployment
 }
 
-// history keeps every version of the ledger, the pods and the models of a namespace since it began, so that a test can
+// history keeps every version of the clearances, the pods and the models of a namespace since it began, so that a test can
 // tell what came first, and what never was.
 type history struct {
 	mu      sync.Mutex
@@ -41,7 +41,7 @@ type history struct {
 func (w *world) watch(ctx context.Context) *history {
 	GinkgoHelper()
 	h := &history{}
-	for _, list := range []client.ObjectList{&v1alpha1.ClearanceLedgerList{}, &corev1.PodList{}, &v1alpha1.ModelDeploymentList{}} {
+	for _, list := range []client.ObjectList{&corev1.ConfigMapList{}, &corev1.PodList{}, &v1alpha1.ModelDeploymentList{}} {
 		Expect(api.List(ctx, list, client.InNamespace(w.ns))).To(Succeed())
 		watcher, err := api.Watch(ctx, list, &client.ListOptions{
 			Namespace: w.ns, Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
@@ -56,11 +56,11 @@ func (h *history) record(watcher watch.Interface) {
 	for event := range watcher.ResultChan() {
 		e := entry{deleted: event.Type == watch.Deleted, seen: time.Now()}
 		switch o := event.Object.(type) {
-		case *v1alpha1.ClearanceLedger:
-			if o.Name != v1alpha1.LedgerName {
+		case *corev1.ConfigMap:
+			if o.Name != v1alpha1.ClearancesName {
 				continue
 			}
-			e.ledger, e.version = o, version(o)
+			e.clearances, e.version = o, version(o)
 		case *corev1.Pod:
 			e.pod, e.version = o, version(o)
 		case *v1alpha1.ModelDeployment:
@@ -93,14 +93,14 @@ func (h *history) of(condition func(entry) bool) []entry {
 
 // What entries are looked for by.
 func dropsClearance(model string) func(entry) bool {
-	return func(e entry) bool { return e.ledger != nil && (e.deleted || !clears(e.ledger, model)) }
+	return func(e entry) bool { return e.clearances != nil && (e.deleted || !clears(e.clearances, model)) }
 }
 
-// clearsAfter gives the ledgers that clear a model after the first entry that meets a condition.
+// clearsAfter gives the clearances of a model after the first entry that meets a condition.
 func (h *history) clearsAfter(condition func(entry) bool, model string) []entry {
 	first := h.of(condition)
 	return h.of(func(e entry) bool {
-		return len(first) > 0 && e.ledger != nil && e.version > first[0].version && clears(e.ledger, model)
+		return len(first) > 0 && e.clearances != nil && e.version > first[0].version && clears(e.clearances, model)
 	})
 }
 

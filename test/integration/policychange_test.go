@@ -47,18 +47,15 @@ var _ = Describe("A changed policy", func() {
 	})
 })
 
-// versions gives the resourceVersions of models and of the ledgers of their namespace.
+// versions gives the resourceVersions of models and of what the API server is told of them.
 func (w *world) versions(ctx context.Context, models ...string) map[string]string {
 	GinkgoHelper()
 	versions := map[string]string{}
 	for _, name := range models {
 		versions[name] = w.model(ctx, name).ResourceVersion
 	}
-	ledgers := &v1alpha1.ClearanceLedgerList{}
-	Expect(api.List(ctx, ledgers, client.InNamespace(w.ns))).To(Succeed())
-	for i := range ledgers.Items {
-		versions["ledger "+ledgers.Items[i].Name] = ledgers.Items[i].ResourceVersion
-	}
+	versions["clearances"] = w.clearances(ctx).ResourceVersion
+	versions["ledger"] = w.ledger(ctx).ResourceVersion
 	return versions
 }
 

@@ -27,7 +27,7 @@ var _ = Describe("The decision record", func() {
 		Eventually(w.recorded("llm")).WithContext(ctx).Should(HaveField("Verdict", v1alpha1.OutcomeCleared))
 		cleared, err := w.recorded("llm")(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(w.ledger(ctx).Spec.Clearances).NotTo(BeEmpty())
+		Expect(w.clearances(ctx).Data).To(HaveKey(HavePrefix("model.")))
 
 		Expect(api.Delete(ctx, w.denyEgress())).To(Succeed())
 		w.awaitHeld(ctx, "llm", 1)
@@ -89,7 +89,7 @@ var _ = Describe("The decision record", func() {
 		create(ctx, w.modelDeployment("new", builder.ASL2))
 		Eventually(w.modelReady("new")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonNotRecorded, "cannot be recorded"))
 		Consistently(w.podsOf("new"), "2s").WithContext(ctx).Should(HaveEach(beHeld()))
-		Expect(clears(w.ledger(ctx), "new")).To(BeFalse())
+		Expect(w.enforced(ctx, "new").Cleared()).To(BeFalse())
 		create(ctx, w.pinnedPod("stays").Build())
 		w.awaitPods(ctx, "stays", 2, beRunning())
 		Expect(metric("interlock_record_failures_total")).To(BeNumerically(">", failures))

@@ -121,7 +121,7 @@ var _ = Describe("Evidence in a registry", func() {
 		startManager(ctx)
 		create(ctx, a.modelDeployment("new", builder.ASL2))
 		Eventually(a.found("new")).WithContext(ctx).Should(HavePrefix("Unknown"))
-		Consistently(func(ctx context.Context) bool { return clears(a.ledger(ctx), "llm") }).WithContext(ctx).WithTimeout(2 * time.Second).Should(BeTrue())
+		Consistently(func(ctx context.Context) bool { return a.enforced(ctx, "llm").Cleared() }).WithContext(ctx).WithTimeout(2 * time.Second).Should(BeTrue())
 		Expect(a.verdict("new")(ctx)).To(Equal(v1alpha1.OutcomeHeld))
 
 		By("mending the registry")

@@ -38,7 +38,7 @@ var _ = Describe("A manager that is restarted", func() {
 		w.awaitHeld(ctx, "loses", 1)
 		w.awaitCleared(ctx, "gains", 1)
 		w.awaitPods(ctx, "untouched", 2, beRunning())
-		Eventually(func() bool { return clears(w.ledger(ctx), "undone") }).Should(BeFalse())
+		Eventually(func() bool { return w.enforced(ctx, "undone").Cleared() }).Should(BeFalse())
 		Expect(history.of(dropsClearance("untouched"))).To(BeEmpty())
 		for _, e := range history.of(goesAway) {
 			Expect(e.pod.Labels).NotTo(HaveKeyWithValue(v1alpha1.ModelLabel, "untouched"))

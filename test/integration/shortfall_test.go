@@ -106,7 +106,7 @@ var _ = Describe("Taking out pods", func() {
 		Eventually(func() time.Time { return time.Now() }).Should(BeTemporally(">", since.Add(2*time.Second)))
 
 		Expect(api.Delete(ctx, w.modelDeployment("llm", builder.ASL3))).To(Succeed())
-		Eventually(w.events("ClearanceLedger", v1alpha1.LedgerName)).WithContext(ctx).Should(HaveKeyWithValue("StrayPods", 1))
+		Eventually(w.events("ConfigMap", v1alpha1.ClearancesName)).WithContext(ctx).Should(HaveKeyWithValue("StrayPods", 1))
 		create(ctx, w.modelDeployment("llm", builder.ASL3))
 		Eventually(w.shortfall("llm")).WithContext(ctx).Should(HaveField("Since.Time", BeTemporally("==", since.Time)))
 	})
@@ -131,7 +131,7 @@ var _ = Describe("Taking out pods", func() {
 		Eventually(func() []entry { return history.of(leavesWithin(30)) }).ShouldNot(BeEmpty())
 		hurried := history.of(leavesWithin(30))[0]
 		Expect(history.of(leavesWithin(3600))).NotTo(BeEmpty(), "its own grace, at first")
-		Expect(hurried.seen).To(BeTemporally(">=", w.ledger(ctx).CreationTimestamp.Add(force)))
+		Expect(hurried.seen).To(BeTemporally(">=", w.clearances(ctx).CreationTimestamp.Add(force)))
 		Expect(history.of(func(e entry) bool {
 			return e.model != nil && e.version < hurried.version && e.model.Status.Verdict == v1alpha1.OutcomeCleared
 		})).To(BeEmpty(), "while a pod that does not meet still serves")

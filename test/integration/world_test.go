@@ -3,7 +3,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
@@ -183,6 +183,7 @@ func condition(status metav1.ConditionStatus, reason, message string) OmegaMatch
 		HaveField("Status", status), HaveField("Reason", reason), HaveField("Message", ContainSubstring(message)))
 }
 
+// ledger is what people are told.
 func (w *world) ledger(ctx context.Context) *v1alpha1.ClearanceLedger {
 	GinkgoHelper()
 	l := &v1alpha1.ClearanceLedger{}
@@ -190,14 +191,22 @@ func (w *world) ledger(ctx context.Context) *v1alpha1.ClearanceLedger {
 	return l
 }
 
-// clears says whether a ledger clears a model.
-func clears(l *v1alpha1.ClearanceLedger, model string) bool {
-	for _, c := range l.Spec.Clearances {
-		if strings.Contains(c.Models, " "+model+" ") {
-			return true
-		}
-	}
-	return false
+// clearances are what the API server enforces.
+func (w *world) clearances(ctx context.Context) *corev1.ConfigMap {
+	GinkgoHelper()
+	cm := &corev1.ConfigMap{}
+	Expect(api.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: v1alpha1.ClearancesName}, cm)).To(Succeed())
+	return cm
+}
+
+// enforced is what it enforces of one model.
+func (w *world) enforced(ctx context.Context, model string) admission.Standing {
+	GinkgoHelper()
+	return admission.Find(w.clearances(ctx).Data, model)
+}
+
+func clears(clearances *corev1.ConfigMap, model string) bool {
+	return admission.Find(clearances.Data, model).Cleared()
 }
 
 // podsOf gives the pods of the namespace that name a model, to be polled.

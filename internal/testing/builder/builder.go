@@ -1,7 +1,7 @@
 // Package builder makes objects for tests: each function gives an object that the API server accepts, methods change
 // what a test is about, and Build hands it out.
 //
-// It may import the API types and k8s.io/api; nothing else of this module.
+// Of this module it may import the API types, and internal/admission for what the operator tells the API server.
 package builder
 
 import (
