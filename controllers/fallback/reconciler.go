@@ -1,7 +1,7 @@
 // Package fallback turns the clients of a model that is not cleared to the one that its declaration names, and back.
 //
 // One pass: gather how both models stand, let internal/decision say where clients go, have internal/workload turn what the
-// declaration names, and report. It goes by what the ledger enforces, and not by status.
+// declaration names, and report. It goes by what is enforced, and not by status.
 package fallback
 
 import (

@@ -74,8 +74,8 @@ func (r *Reconciler) allOf(ctx context.Context, ns client.Object) []reconcile.Re
 	return r.models(ctx, ns.GetName(), Any)
 }
 
-func (r *Reconciler) allIn(ctx context.Context, ledger client.Object) []reconcile.Request {
-	return r.models(ctx, ledger.GetNamespace(), Any)
+func (r *Reconciler) allIn(ctx context.Context, clearances client.Object) []reconcile.Request {
+	return r.models(ctx, clearances.GetNamespace(), Any)
 }
 
 // Any is the value in the index of models that name a fallback, whichever: no model has such a name.

@@ -44,7 +44,7 @@ type Reconciler struct {
 	Install admission.Install
 }
 
-// RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no other ConfigMap from us.
+// RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no ConfigMap from us that we may not change.
 // The API server takes an admission policy only from who may get all objects of its parameter kind. Of ConfigMaps it asks for
 // the name "*", which no ConfigMap can have, so that is what is granted.
 // +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,verbs=get;list;watch;create
@@ -53,7 +53,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames="*",verbs=get
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=interlock-clearances,verbs=get;list;watch;update;delete
 
-// SetupWithManager watches what changes a ledger. Requests name a namespace.
+// SetupWithManager watches what changes either. Requests name a namespace.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("ledger").

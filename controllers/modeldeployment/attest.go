@@ -40,7 +40,7 @@ func (g *gathered) attest(e enrolment, now time.Time, attestable []*safeguard.Co
 	}
 }
 
-// mustWait says that a model which the ledger clears, and which has not been decided since this process began, lacks
+// mustWait says that a model which is cleared, and which has not been decided since this process began, lacks
 // nothing but evidence that has not been fetched since then: not to know for a while is no reason to revoke, and the lease
 // that it has runs on to its end and no further.
 func (r *Reconciler) mustWait(model types.NamespacedName, g *gathered, judgements []verdicts.Judgement) bool {

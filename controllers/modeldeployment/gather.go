@@ -71,7 +71,7 @@ type gathered struct {
 	settled time.Time
 	// onlyWaits says that the model meets all that is asked and waits for nothing but that.
 	onlyWaits bool
-	// standing says that the ledger clears the model now, and lease until when.
+	// standing says that the model is cleared now, and lease until when.
 	standing bool
 	lease    time.Time
 	// inspection is by the Safeguards of the policy that is enforced, and basis what the verdict under it rests on.

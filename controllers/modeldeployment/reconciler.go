@@ -1,7 +1,7 @@
 // Package modeldeployment decides on each model and acts on its pods.
 //
-// One pass: gather what is known, decide, post the verdict for the ledger (a clearance once it is recorded), and once the
-// ledger says the same, release or take out pods, and report. It must not decide anything itself: that is internal/decision.
+// One pass: gather what is known, decide, post the verdict to be enforced (a clearance once it is recorded), and once the
+// API server enforces it, release or take out pods, and report. It must not decide anything itself: that is internal/decision.
 package modeldeployment
 
 import (
@@ -100,7 +100,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	enforced, isEnforced := verdicts.Under(judgements, v1alpha1.EnforceLabel)
 	if isEnforced {
-		agrees, err := r.ledgerAgrees(ctx, md, enforced)
+		agrees, err := r.agrees(ctx, md, enforced)
 		if err != nil || !agrees {
 			return ctrl.Result{RequeueAfter: revisit(now, next)}, err
 		}
@@ -170,9 +170,9 @@ func (r *Reconciler) undeclared(ctx context.Context, model types.NamespacedName)
 	return errors.Join(err, r.release(ctx, g.held()))
 }
 
-// ledgerAgrees says whether the API server enforces the verdict already: what clears a model must stand there before a
+// agrees says whether the API server enforces the verdict already: what clears a model must stand there before a
 // gate goes, and what holds it before a pod goes.
-func (r *Reconciler) ledgerAgrees(ctx context.Context, md *v1alpha1.ModelDeployment, enforced verdicts.Judgement) (bool, error) {
+func (r *Reconciler) agrees(ctx context.Context, md *v1alpha1.ModelDeployment, enforced verdicts.Judgement) (bool, error) {
 	data, err := verdicts.Enforced(ctx, r.Client, md.Namespace)
 	if err != nil || data == nil || admission.PolicyOf(data) != enforced.Policy {
 		return false, err

@@ -16,7 +16,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/record"
 )
 
-// post puts the judgements on the board, for the ledger. A clearance gets there only once it is recorded: until then the
+// post puts the judgements on the board, to be enforced. A clearance gets there only once it is recorded: until then the
 // board keeps what it has, by which a clearance that stands is neither taken back nor renewed.
 func (r *Reconciler) post(now time.Time, g *gathered, judgements []verdicts.Judgement) (posted bool) {
 	model := client.ObjectKeyFromObject(g.model)

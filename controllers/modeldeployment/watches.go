@@ -175,7 +175,7 @@ func requests(namespace, name string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
 }
 
-// clearancesHandler wakes the models whose line in a ledger has changed, which in a ledger of a thousand are few.
+// clearancesHandler wakes the models whose standing has changed, which of a thousand are few.
 type clearancesHandler struct{ r *Reconciler }
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]

@@ -35,7 +35,7 @@ func lacking(pieces []piece, names string) string {
 	return "(" + strings.Join(parts, " ||\n  ") + ")"
 }
 
-// said is CEL for how the annotation of a pod names Safeguards: those that this policy knows. The ledger may be ahead of
+// said is CEL for how the annotation of a pod names Safeguards: those that this policy knows. The clearances may be ahead of
 // it by a Safeguard or two, and a pod must not say that it was given what it was not.
 func said(pieces []piece, names string) string {
 	var known []string

@@ -67,7 +67,7 @@ func exemptions(condition string) string {
 
 const (
 	anyTime = ``
-	inTime  = ` && object.metadata.creationTimestamp < e[2]`
+	inTime  = ` && dyn(object.metadata.creationTimestamp) < e[2]`
 )
 
 // asks is CEL for whether the rules of a clearance or notice name a Safeguard.

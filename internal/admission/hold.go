@@ -12,7 +12,7 @@ import (
 
 // hold adds the gate to every new pod whose model is not cleared, the default model to those that name none, and to those
 // of models that are to be adjusted, cleared or not, what they lack of that: one policy, since each costs another
-// conversion of the ledger, and one patch, since each costs another rewriting of the pod. A pod without a model and
+// evaluation, and one patch, since each costs another rewriting of the pod. A pod without a model and
 // without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot be seen in a mutation,
 // where the pod has no creation time yet: AdmitPolicy refuses it then.
 //

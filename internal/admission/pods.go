@@ -22,7 +22,7 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 			"the model is not cleared, and the pod lacks the scheduling gate "+v1alpha1.ClearanceGate,
 			fmt.Sprintf(`'model "' + variables.named + '" is not cleared, and the pod lacks the scheduling gate %s, which the policy %s adds'`,
 				v1alpha1.ClearanceGate, HoldPolicy)),
-		deny("variables.clearance == '' || object.metadata.creationTimestamp < "+endOf("variables.clearance"),
+		deny("variables.clearance == '' || dyn(object.metadata.creationTimestamp) < "+endOf("variables.clearance"), // to the type checker it is a timestamp
 			"the clearance of the model has run out",
 			`'the clearance of model "' + variables.named + '" ran out at ' + `+endOf("variables.clearance")+` + ', and Interlock has not renewed it: no new pod may start'`),
 		readable("false"),
@@ -64,7 +64,7 @@ func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Obje
 var frozenMessage = fmt.Sprintf("the label %s cannot change once the pod exists; delete the pod and create it anew", v1alpha1.ModelLabel)
 
 // identity lets nothing beside a change of the pod itself, which GuardPolicy judges, change the model that it names: the
-// status of a pod is written together with its labels, and a Binding overwrites them. It reads no ledger, since kubelets
+// status of a pod is written together with its labels, and a Binding overwrites them. It reads no clearances, since kubelets
 // write the status often.
 func identity(namespaces *metav1.LabelSelector) Object {
 	return validating(IdentityPolicy, admissionv1.ValidatingAdmissionPolicySpec{

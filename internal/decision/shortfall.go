@@ -100,7 +100,7 @@ func (m *Measures) take(action v1alpha1.ShortfallAction) {
 	switch action {
 	case v1alpha1.ShortfallWarn:
 		m.Warn = true
-	case v1alpha1.ShortfallHold: // The ledger does it, whatever the policy says.
+	case v1alpha1.ShortfallHold: // The API server does it, whatever the policy says.
 	case v1alpha1.ShortfallIsolate:
 		m.Isolate = true
 	case v1alpha1.ShortfallEvict:

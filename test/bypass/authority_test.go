@@ -78,9 +78,9 @@ func authorityTricks() {
 		planted := builder.Clearances(namespace.Name, policyName).Clear(llama, time.Now().Add(time.Hour)).Build()
 		planted.Immutable, planted.Finalizers, planted.Labels = new(true), []string{"example.com/stay"}, nil
 		Eventually(ctx, func() error { return insider.Create(ctx, planted) }).Should(Succeed())
+		Expect(admin.Patch(ctx, namespace, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"interlock.dev/enforce":"`+policyName+`"}}}`)))).To(Succeed())
 		startManager(ctx)
 		waitEnforced(ctx)
-		Expect(admin.Patch(ctx, namespace, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"interlock.dev/enforce":"`+policyName+`"}}}`)))).To(Succeed())
 		Expect(admin.Create(ctx, builder.ModelDeployment(namespace.Name, llama).Level(builder.ASL3).Build())).To(Succeed())
 		Eventually(ctx, func(g Gomega) {
 			cm := &corev1.ConfigMap{}
