@@ -75,11 +75,11 @@ func (r Registries) fetch(ctx context.Context, reference string) ([]found, error
 		return nil, err
 	}
 	defer v.leave()
-	content, err := v.content(v.named)
+	f, err := v.find(v.named)
 	if err != nil {
 		return nil, err
 	}
-	return []found{{digest: v.named.DigestStr(), content: string(content)}}, nil
+	return []found{f}, nil
 }
 
 // refer gets the layers of the manifests that refer to a subject, of those that are not known already. With an error it
@@ -100,24 +100,29 @@ func (r Registries) refer(ctx context.Context, to *v1alpha1.Referrers, known []f
 	}
 	var fresh []found
 	for _, descriptor := range manifest.Manifests {
-		f := found{digest: descriptor.Digest.String()}
-		if slices.ContainsFunc(slices.Concat(known, fresh), func(k found) bool { return k.digest == f.digest }) {
+		digest := descriptor.Digest.String()
+		if slices.ContainsFunc(slices.Concat(known, fresh), func(k found) bool { return k.digest == digest }) {
 			continue
 		}
 		if len(known)+len(fresh) == maxReferrers {
 			return nil, fmt.Errorf("more than %d manifests of type %s refer, or have referred, to %s: name the evidence by its digest", maxReferrers, to.ArtifactType, to.Subject)
 		}
-		content, err := v.content(v.named.Context().Digest(f.digest))
-		switch {
-		case errors.As(err, &notEvidence{}):
-			f.err = err
-		case err != nil:
+		f, err := v.find(v.named.Context().Digest(digest))
+		if err != nil {
 			return fresh, err
 		}
-		f.content = string(content)
 		fresh = append(fresh, f)
 	}
 	return fresh, nil
+}
+
+// find gives what a manifest holds. That it can be no evidence is found out once: a digest names the same thing for ever.
+func (v *visit) find(reference name.Digest) (found, error) {
+	content, err := v.content(reference)
+	if errors.As(err, &notEvidence{}) {
+		return found{digest: reference.DigestStr(), err: err}, nil
+	}
+	return found{digest: reference.DigestStr(), content: string(content)}, err
 }
 
 // content gives the one layer of a manifest.

@@ -89,18 +89,25 @@ func TestFetch(t *testing.T) {
 		allowed   []string
 		reference string
 		want      string
+		never     bool // it will be anything else
 	}{
-		"one layer":              {[]string{host}, good, ""},
-		"two layers":             {[]string{host}, push(t, server, content, content+" "), "2 layers"},
-		"no layer":               {[]string{host}, push(t, server), "0 layers"},
-		"a large layer":          {[]string{host}, push(t, server, strings.Repeat("x", evidence.MaxSize+1)), "the most that is read"},
-		"another digest":         {[]string{host}, host + "/evidence@sha256:" + strings.Repeat("0", 64), "fetch the manifest"},
-		"a registry not allowed": {nil, good, "--evidence-registries"},
-		"another port":           {[]string{"127.0.0.1"}, good, "--evidence-registries"},
-		"a tag":                  {[]string{host}, host + "/evidence:latest", "names no sha256 digest"},
+		"one layer":              {[]string{host}, good, "", false},
+		"two layers":             {[]string{host}, push(t, server, content, content+" "), "2 layers", true},
+		"no layer":               {[]string{host}, push(t, server), "0 layers", true},
+		"an index":               {[]string{host}, putIndex(t, server), "0 layers", true},
+		"a large layer":          {[]string{host}, push(t, server, strings.Repeat("x", evidence.MaxSize+1)), "the most that is read", true},
+		"another digest":         {[]string{host}, host + "/evidence@sha256:" + strings.Repeat("0", 64), "fetch the manifest", false},
+		"a registry not allowed": {nil, good, "--evidence-registries", false},
+		"another port":           {[]string{"127.0.0.1"}, good, "--evidence-registries", false},
+		"a tag":                  {[]string{host}, host + "/evidence:latest", "names no sha256 digest", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Registries{Allowed: tc.allowed}.fetch(t.Context(), tc.reference)
+			if never := err == nil && len(got) == 1 && got[0].err != nil; never != tc.never {
+				t.Errorf("fetch = %+v, %v; found for ever: %v", got, err, never)
+			} else if never {
+				err = got[0].err
+			}
 			switch {
 			case tc.want == "" && (err != nil || len(got) != 1 || got[0].content != content):
 				t.Errorf("fetch = %+v, %v", got, err)
@@ -109,6 +116,23 @@ func TestFetch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// putIndex puts an index into a registry, which has no layers.
+func putIndex(t *testing.T, server *httptest.Server) string {
+	t.Helper()
+	digest, err := empty.Index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference, err := name.NewDigest(fmt.Sprintf("%s/evidence@%s", strings.TrimPrefix(server.URL, "http://"), digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(reference, empty.Index); err != nil {
+		t.Fatal(err)
+	}
+	return reference.String()
 }
 
 // A registry that lies, sends elsewhere, or never ends.

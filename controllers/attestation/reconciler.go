@@ -89,7 +89,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	again, fetchErr := r.fetch(ctx, a)
+	again := r.fetch(ctx, a)
 	policies := &v1alpha1.ScalingPolicyList{}
 	if err := r.Client.List(ctx, policies, client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list ScalingPolicies: %w", err)
@@ -97,40 +97,45 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.report(ctx, a, policies.Items); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{RequeueAfter: again}, fetchErr
+	return ctrl.Result{RequeueAfter: again}, nil
 }
 
-// fetch gets what lies in a registry, and says how long to wait until it is to be done again, or for a turn. What cannot
-// be had is tried again, and meanwhile says so.
-func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) (time.Duration, error) {
+// fetch gets what lies in a registry, and says how long to wait until it is to be done again, or for a turn; zero, never.
+// What cannot be had is tried again, more and more seldom, and meanwhile says so.
+func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) time.Duration {
 	before, now := r.Store.download(a), r.Clock.Now()
-	rest := before.listed.Add(r.Store.refresh).Sub(now)
+	rest := max(before.listed.Add(r.Store.refresh).Sub(now), before.attempted.Add(before.wait).Sub(now))
 	switch {
 	case a.Spec.Content != "" || a.Spec.OCI != "" && len(before.found) > 0:
-		return 0, nil
+		return 0
 	case rest > 0:
-		return rest, nil
+		return rest
 	case !r.turns.take(a.Namespace):
-		return turnAfter, nil
+		return turnAfter
 	}
 	defer r.turns.give(a.Namespace)
 	next := download{listed: before.listed}
-	rest = 0 // unless it comes to something, the queue says when it is tried again
+	rest = 0
 	if a.Spec.OCI != "" {
 		next.found, next.err = r.Registries.fetch(ctx, a.Spec.OCI)
 	} else if next.found, next.err = r.Registries.refer(ctx, a.Spec.Referrers, before.found); next.err == nil {
 		next.listed, rest = now, wait.Jitter(r.Store.refresh, 0.1)
 	}
+	next.attempted = r.Clock.Now()
 	err := r.Store.put(a, next)
+	if err != nil {
+		rest = r.Store.download(a).wait
+		ctrl.LoggerFrom(ctx).Error(err, "Fetch evidence", "again", rest)
+	}
 	again := err == nil && (before.never(a) || !now.Before(before.listed.Add(leaseOf*r.Store.refresh)))
 	if news := len(next.found) > 0 || again || err != nil && before.err == nil; !news {
-		return rest, err
+		return rest
 	}
 	select {
 	case r.Store.arrivals <- event.GenericEvent{Object: a}:
 	case <-ctx.Done():
 	}
-	return rest, err
+	return rest
 }
 
 // turns counts what is being fetched, by namespace.

@@ -30,6 +30,12 @@ const (
 	maxFetched = 32 << 20
 )
 
+// Each failure to fetch doubles the wait for the next attempt.
+const (
+	shortestWait            = 5 * time.Millisecond
+	longestWaitForReferrers = 10 * time.Second
+)
+
 // leaseOf is for how many times refresh what refers to a subject counts without having been found again.
 const leaseOf = 3
 
@@ -66,6 +72,9 @@ type download struct {
 	found []found
 	// err says why the last attempt came to nothing.
 	err error
+	// attempted is when that was, and wait for how long there is no other; zero, unless it came to nothing.
+	attempted time.Time
+	wait      time.Duration
 	// listed is when it was last known all that refers to a subject; zero, never.
 	listed time.Time
 }
@@ -215,12 +224,23 @@ func (s *Store) put(a *v1alpha1.Attestation, d download) error {
 	replaced := s.fetched[key]
 	rest := s.fetchedSize - replaced.size()
 	if rest+d.size() > maxFetched {
-		d = before
-		d.uid, d.err = a.UID, fmt.Errorf("more evidence is named in registries than the %d MiB that are kept; put some of it into Attestations", maxFetched>>20)
+		d.found, d.listed = before.found, before.listed
+		d.err = fmt.Errorf("more evidence is named in registries than the %d MiB that are kept; put some of it into Attestations", maxFetched>>20)
+	}
+	if d.err != nil {
+		d.wait = min(max(2*before.wait, shortestWait), s.longestWait(a))
 	}
 	s.fetchedSize = rest + d.size()
 	s.fetched[key] = d
 	return d.err
+}
+
+// longestWait is how long after a failure it is tried again at the latest.
+func (s *Store) longestWait(a *v1alpha1.Attestation) time.Duration {
+	if a.Spec.Referrers != nil { // what was found ceases to count unless it is looked up again
+		return min(longestWaitForReferrers, s.refresh)
+	}
+	return s.refresh
 }
 
 // forget drops what was fetched for an Attestation that is gone.
