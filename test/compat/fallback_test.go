@@ -31,8 +31,7 @@ var _ = Describe("An HTTPRoute of the Gateway API", func() {
 			Name: route.GetName(), Backends: []v1alpha1.FallbackBackend{{Service: "foo-v1", FallbackService: "foo-small"}}}}}
 		limitsBig := builder.NetworkPolicy(namespace, "big").Model("big").Build()
 		for _, o := range []client.Object{
-			route, big, builder.ModelDeployment(namespace, "small").Build(), limitsBig.DeepCopy(), builder.NetworkPolicy(namespace, "small").Model("small").Build(),
-			builder.Pod(namespace, "big").Model("big").Build(), builder.Pod(namespace, "small").Model("small").Build(),
+			route, big, builder.ModelDeployment(namespace, "small").Build(), limitsBig.DeepCopy(),
 			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "foo-small"}, Spec: corev1.ServiceSpec{
 				Selector: workload.SelectorOf("small", nil), Ports: []corev1.ServicePort{{Port: 8080}}}},
 		} {
@@ -54,7 +53,10 @@ var _ = Describe("An HTTPRoute of the Gateway API", func() {
 			}
 			return names, err
 		}
+		// The one is cleared first: clients would go to the other meanwhile.
 		for _, model := range []string{"big", "small"} {
+			Expect(client.IgnoreAlreadyExists(api.Create(ctx, builder.NetworkPolicy(namespace, model).Model(model).Build()))).To(Succeed())
+			Eventually(func() error { return api.Create(ctx, builder.Pod(namespace, model).Model(model).Build()) }).Should(Succeed(), "once its namespace is enrolled")
 			Eventually(func(g Gomega) {
 				md := &v1alpha1.ModelDeployment{}
 				g.Expect(api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: model}, md)).To(Succeed())
