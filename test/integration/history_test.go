@@ -12,7 +12,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +23,8 @@ import (
 
 // entry is one version of the clearances, a pod or a model; the others are nil.
 type entry struct {
+	// object is its kind and name.
+	object string
 	// version is the resourceVersion, which grows over all kinds: all are in one etcd.
 	version int64
 	// seen is when the test learnt of it, which is later than it was.
@@ -34,15 +38,39 @@ type entry struct {
 // history keeps every version of the clearances, the pods and the models of a namespace since it began, so that a test can
 // tell what came first, and what never was.
 type history struct {
+	// listed gives the versions of what there is now, by the object.
+	listed func() (map[string]int64, error)
+
 	mu      sync.Mutex
 	entries []entry
+	// latest has the versions of what there is, as far as the history has come.
+	latest map[string]int64
 }
 
 func (w *world) watch(ctx context.Context) *history {
 	GinkgoHelper()
-	h := &history{}
-	for _, list := range []client.ObjectList{&corev1.ConfigMapList{}, &corev1.PodList{}, &v1alpha1.ModelDeploymentList{}} {
-		Expect(api.List(ctx, list, client.InNamespace(w.ns))).To(Succeed())
+	lists := []client.ObjectList{&corev1.ConfigMapList{}, &corev1.PodList{}, &v1alpha1.ModelDeploymentList{}}
+	h := &history{listed: func() (map[string]int64, error) {
+		versions := map[string]int64{}
+		for _, list := range lists {
+			if err := api.List(ctx, list, client.InNamespace(w.ns)); err != nil {
+				return nil, err
+			}
+			if err := meta.EachListItem(list, func(o runtime.Object) error {
+				if e, ok := entryOf(o); ok {
+					versions[e.object] = e.version
+				}
+				return nil
+			}); err != nil {
+				return nil, err
+			}
+		}
+		return versions, nil
+	}}
+	var err error
+	h.latest, err = h.listed()
+	Expect(err).NotTo(HaveOccurred())
+	for _, list := range lists {
 		watcher, err := api.Watch(ctx, list, &client.ListOptions{
 			Namespace: w.ns, Raw: &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}})
 		Expect(err).NotTo(HaveOccurred())
@@ -54,24 +82,32 @@ func (w *world) watch(ctx context.Context) *history {
 
 func (h *history) record(watcher watch.Interface) {
 	for event := range watcher.ResultChan() {
-		e := entry{deleted: event.Type == watch.Deleted, seen: time.Now()}
-		switch o := event.Object.(type) {
-		case *corev1.ConfigMap:
-			if o.Name != v1alpha1.ClearancesName {
-				continue
-			}
-			e.clearances, e.version = o, version(o)
-		case *corev1.Pod:
-			e.pod, e.version = o, version(o)
-		case *v1alpha1.ModelDeployment:
-			e.model, e.version = o, version(o)
-		default:
+		e, ok := entryOf(event.Object)
+		if !ok {
 			continue
 		}
+		e.deleted, e.seen = event.Type == watch.Deleted, time.Now()
 		h.mu.Lock()
 		h.entries = append(h.entries, e)
+		h.latest[e.object] = e.version
+		if e.deleted {
+			delete(h.latest, e.object)
+		}
 		h.mu.Unlock()
 	}
+}
+
+// entryOf gives the entry of an object; false, histories keep none of it.
+func entryOf(o runtime.Object) (entry, bool) {
+	switch o := o.(type) {
+	case *corev1.ConfigMap:
+		return entry{object: "clearances", version: version(o), clearances: o}, o.Name == v1alpha1.ClearancesName
+	case *corev1.Pod:
+		return entry{object: "pod " + o.Name, version: version(o), pod: o}, true
+	case *v1alpha1.ModelDeployment:
+		return entry{object: "model " + o.Name, version: version(o), model: o}, true
+	}
+	return entry{}, false
 }
 
 func version(o client.Object) int64 {
@@ -82,8 +118,23 @@ func version(o client.Object) int64 {
 	return v
 }
 
-// of gives the entries that meet a condition, in order.
+// catchUp waits until the history has come to what there is now: a watch may tell of it later than a test learns of it
+// by asking.
+func (h *history) catchUp() {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		now, err := h.listed()
+		g.Expect(err).NotTo(HaveOccurred())
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		g.Expect(h.latest).To(Equal(now))
+	}).Should(Succeed())
+}
+
+// of gives the entries up to now that meet a condition, in order.
 func (h *history) of(condition func(entry) bool) []entry {
+	GinkgoHelper()
+	h.catchUp()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	found := slices.DeleteFunc(slices.Clone(h.entries), func(e entry) bool { return !condition(e) })
