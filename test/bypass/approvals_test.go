@@ -182,10 +182,13 @@ func approvalTricks() {
 
 	It("31: overlapping waivers end with the strictest of them, and none outlasts its end", func(ctx SpecContext) {
 		t := newTenant(ctx, waivingName)
-		end := time.Now().Add(15 * time.Second).Truncate(time.Second)
 		short, long := t.waiver("short"), t.waiver("long")
-		short.Spec.NotAfter = metav1.NewTime(end)
+		var end time.Time
 		for _, w := range []*v1alpha1.Waiver{long, short} {
+			if w == short {
+				end = time.Now().Add(15 * time.Second).Truncate(time.Second)
+				w.Spec.NotAfter = metav1.NewTime(end)
+			}
 			Expect(t.owner.Create(ctx, w)).To(Succeed())
 			t.waitWaiver(ctx, w, v1alpha1.WaiverPending)
 			Expect(officer.Create(ctx, t.approvalOf(w, "rso"))).To(Succeed())

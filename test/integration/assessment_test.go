@@ -182,9 +182,10 @@ var _ = Describe("An assessment", func() {
 		// Four years, since a day's date may be missing in the month six months before.
 		const months = 48
 		w := assessedWorld(ctx, v1alpha1.AssessmentRules{MaxAgeMonths: new(int32(months))})
-		ends := time.Now().Truncate(time.Second).Add(12 * time.Second)
-		made := decision.AddMonths(ends.UTC(), -months)
 		create(ctx, w.served("llm").Build(), w.served("old").Build())
+		Eventually(w.safeguardsMet("llm")).WithContext(ctx).Should(Equal("1/2"), "from when on nothing but the assessment is waited for")
+		ends := time.Now().Truncate(time.Second).Add(10 * time.Second)
+		made := decision.AddMonths(ends.UTC(), -months)
 		file(ctx, w.filed("good", "llm", time.Since(made), ruledOut), w.filed("old", "old", time.Since(made)+time.Minute, ruledOut))
 		Eventually(w.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 		status := w.model(ctx, "llm").Status

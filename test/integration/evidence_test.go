@@ -234,9 +234,10 @@ var _ = Describe("Evidence", func() {
 
 	It("ends with its age to the second", func(ctx SpecContext) {
 		a := newAttestedWorld(ctx, func(e *v1alpha1.EvidenceRule) { e.MaxAgeDays = new(int32(1)) })
-		end := time.Now().Add(8 * time.Second).Truncate(time.Second)
-		create(ctx, a.modelDeployment("llm", builder.ASL2),
-			a.attestation("review", signing.Review(reviewType, end.Add(-24*time.Hour), builder.Digest).Sign(a.redTeam)))
+		create(ctx, a.modelDeployment("llm", builder.ASL2))
+		Eventually(a.safeguardsMet("llm")).WithContext(ctx).Should(Equal("1/2"), "from when on nothing but the evidence is waited for")
+		end := time.Now().Add(6 * time.Second).Truncate(time.Second)
+		create(ctx, a.attestation("review", signing.Review(reviewType, end.Add(-24*time.Hour), builder.Digest).Sign(a.redTeam)))
 		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 		Expect(a.model(ctx, "llm").Status.ValidUntil.Time).To(BeTemporally("==", end))
 		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeHeld))
