@@ -154,7 +154,7 @@ var _ = Describe("Adjustments", func() {
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
 			HaveField("Outdated", BeEquivalentTo(1)), HaveField("Message", ContainSubstring("nothing would make pod "+bare.Name)))))
 		Expect(history.leastReady("llm", before)).To(Equal(2), "of three, while they went one by one")
-		Expect(w.events("ModelDeployment", "llm")(ctx)).To(SatisfyAll(HaveKeyWithValue("ReplacingPods", 1), HaveKeyWithValue("ReplacementBlocked", 2)))
+		Eventually(w.events("ModelDeployment", "llm")).WithContext(ctx).Should(SatisfyAll(HaveKeyWithValue("ReplacingPods", 1), HaveKeyWithValue("ReplacementBlocked", 2)))
 
 		Expect(api.Delete(ctx, bare, client.GracePeriodSeconds(0))).To(Succeed())
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(BeNil())

@@ -221,6 +221,7 @@ var _ = Describe("Sign-offs", func() {
 		w := newWorld(ctx, signedOffBy("board", v1alpha1.ApprovalRule{Kind: v1alpha1.SubjectPolicy}))
 		create(ctx, w.modelDeployment("llm", builder.ASL2), w.deployment("server", 1, w.pinnedPod("llm")))
 		Eventually(w.modelReady("llm")).WithContext(ctx).Should(condition(metav1.ConditionFalse, v1alpha1.ReasonNotApproved, "role board"))
+		Eventually(policyReady(w.policy)).WithContext(ctx).Should(condition(metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"))
 		digest := func(ctx context.Context) string {
 			p := &v1alpha1.ScalingPolicy{}
 			Expect(api.Get(ctx, client.ObjectKey{Name: w.policy}, p)).To(Succeed())

@@ -135,6 +135,12 @@ func (w *world) awaitHeld(ctx context.Context, model string, pods int) {
 	Eventually(w.verdict(model)).WithContext(ctx).Should(Equal(v1alpha1.OutcomeHeld))
 }
 
+// awaitAdmitted waits until the operator knows of just so many pods of a model that are past the gate.
+func (w *world) awaitAdmitted(ctx context.Context, model string, pods int32) {
+	GinkgoHelper()
+	Eventually(func() *v1alpha1.PodCounts { return w.model(ctx, model).Status.Pods }).Should(HaveValue(Equal(v1alpha1.PodCounts{Admitted: pods})))
+}
+
 func (w *world) awaitPods(ctx context.Context, model string, n int, each OmegaMatcher) {
 	GinkgoHelper()
 	Eventually(w.podsOf(model)).WithContext(ctx).Should(SatisfyAll(HaveLen(n), HaveEach(each)))

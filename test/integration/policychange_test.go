@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
@@ -20,6 +21,7 @@ var _ = Describe("A changed policy", func() {
 		for _, model := range []string{"low", "high"} {
 			Eventually(w.verdict(model)).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 		}
+		Eventually(policyReady(w.policy)).WithContext(ctx).Should(condition(metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in use"))
 		policy := w.scalingPolicy()
 		change := func(do func(*v1alpha1.ScalingPolicySpec)) {
 			GinkgoHelper()
@@ -29,7 +31,7 @@ var _ = Describe("A changed policy", func() {
 			Eventually(w.policyChanges(before)).WithContext(ctx).Should(ConsistOf(SatisfyAll(
 				ContainSubstring("from digest "+before+" to sha256:"), HaveSuffix("; 2 models under it are judged anew"))))
 		}
-		before := w.versions(ctx, "low", "high")
+		before := settled(func() map[string]string { return w.versions(ctx, "low", "high") })
 
 		By("rewording it")
 		change(func(p *v1alpha1.ScalingPolicySpec) { p.Title, p.Source.Version = "RSP, reworded", "2" })

@@ -122,6 +122,7 @@ var _ = Describe("Taking out pods", func() {
 			p.Spec.TerminationGracePeriodSeconds = new(int64(3600))
 		}).Build()
 		create(ctx, w.modelDeployment("llm", builder.ASL2), slow)
+		w.awaitAdmitted(ctx, "llm", 1)
 		history := w.watch(ctx)
 		w.enrol(ctx)
 

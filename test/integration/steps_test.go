@@ -105,6 +105,8 @@ var _ = Describe("The steps on a shortfall", func() {
 		Eventually(w.events("ModelDeployment", "llm")).WithContext(ctx).Should(HaveKeyWithValue("Stop", 1))
 
 		By("keeping still")
+		Eventually(func() appsv1.DeploymentStatus { return w.getDeployment(ctx, "server").Status }).Should(
+			SatisfyAll(HaveField("Replicas", BeZero()), HaveField("ObservedGeneration", w.getDeployment(ctx, "server").Generation)))
 		before := w.getDeployment(ctx, "server").ResourceVersion
 		Consistently(func() string { return w.getDeployment(ctx, "server").ResourceVersion }, "2s").Should(Equal(before))
 

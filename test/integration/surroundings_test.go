@@ -57,7 +57,7 @@ var _ = Describe("Objects around a model", func() {
 	It("bring a safeguard about, are kept, fought over with nobody, and removed when they are asked for no more", func(ctx SpecContext) {
 		w := walled(ctx)
 		w.clearedModel(ctx, "llm")
-		Expect(w.adjusted("llm")(ctx)).To(inPlace())
+		Eventually(w.adjusted("llm")).WithContext(ctx).Should(inPlace())
 		policy := w.networkPolicy("wall-llm")
 		Expect(api.Get(ctx, client.ObjectKeyFromObject(policy), policy)).To(Succeed())
 		Expect(policy.Spec.PodSelector.MatchLabels).To(HaveKeyWithValue(v1alpha1.ModelLabel, "llm"))
