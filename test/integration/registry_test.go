@@ -35,6 +35,8 @@ type evidenceRegistry struct {
 	broken atomic.Bool
 	// asked counts the requests for layers.
 	asked atomic.Int32
+	// looked counts the requests for what refers to something.
+	looked atomic.Int32
 }
 
 func newEvidenceRegistry() *evidenceRegistry {
@@ -47,6 +49,9 @@ func newEvidenceRegistry() *evidenceRegistry {
 		}
 		if req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/") {
 			r.asked.Add(1)
+		}
+		if strings.Contains(req.URL.Path, "/referrers/") {
+			r.looked.Add(1)
 		}
 		genuine.ServeHTTP(w, req)
 	}))
@@ -163,6 +168,7 @@ var _ = Describe("Evidence in a registry", func() {
 		By("ending with the lease of what was found, and not before")
 		evidenceStore.refer(image, bundles, a.review(time.Hour).Sign(a.redTeam))
 		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
+		Eventually(evidenceStore.looked.Load).Should(BeNumerically(">", evidenceStore.looked.Load()), "by which the lease begins anew")
 		evidenceStore.broken.Store(true)
 		DeferCleanup(func() { evidenceStore.broken.Store(false) })
 		begin := time.Now()
