@@ -31,7 +31,7 @@ func faults() {
 		runs := t.running(ctx, t.pod("runs").Model(small))
 		released := t.firstRelease(ctx, llama)
 		Expect(admin.Create(ctx, builder.NetworkPolicy(t.namespace, "of-llama").Model(llama).Build())).To(Succeed())
-		Eventually(ctx, released).Should(Receive())
+		Eventually(ctx, released).WithPolling(time.Millisecond).Should(Receive())
 		withoutManager()
 
 		free := t.count(ctx, llama, freed)
