@@ -135,6 +135,8 @@ func (r *Reconciler) keep(ctx context.Context, o client.Object, wanted bool, fil
 	if apiequality.Semantic.DeepEqual(before, o) {
 		return nil
 	}
+	// One empty entry takes away who manages what, which the API server would otherwise convert for each pod.
+	o.SetManagedFields([]metav1.ManagedFieldsEntry{{}})
 	log.FromContext(ctx).V(1).Info("Writing", "object", client.ObjectKeyFromObject(o))
 	metrics.LedgerWrites.WithLabelValues(o.GetName()).Inc()
 	return r.Client.Update(ctx, o, client.FieldOwner(FieldManager))

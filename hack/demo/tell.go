@@ -129,7 +129,7 @@ func killOperator(ctx context.Context, s *story, operator *stack.Manager) {
 	s.say("The team, which may edit namespaces, takes team-a out of the policy: refused.")
 	s.refused(ctx, s.team, "", "label namespace team-a interlock.dev/enforce-", "needs the RBAC verb enroll")
 	s.say("The team, which may edit ConfigMaps, clears the rogue model in the one that the API server reads, and a cluster admin tries as well: refused.")
-	const forge = `patch configmap interlock-clearances -n team-a --type=merge -p {"data":{"model.rogue":"2099-01-01T00:00:00Z\u00200"}}`
+	const forge = `patch configmap interlock-clearances -n team-a --type=merge -p {"data":{"clearances":"\nrogue\u00200\n"}}`
 	s.refused(ctx, s.team, "", forge, "only Interlock writes its verdicts")
 	s.refused(ctx, s.stack.Kubeconfig(), "", forge, "only Interlock writes its verdicts")
 	s.outlast(ctx)
@@ -137,14 +137,14 @@ func killOperator(ctx context.Context, s *story, operator *stack.Manager) {
 
 // outlast waits until the lease has run out, with nobody there to renew it.
 func (s *story) outlast(ctx context.Context) {
-	clearance := s.query(ctx, "get configmap interlock-clearances -n team-a -o jsonpath={.data.model\\.example-70b}")
-	end, _, _ := strings.Cut(clearance, " ")
+	_, lease, _ := strings.Cut(s.query(ctx, "get configmap interlock-clearances -n team-a -o jsonpath={.data.leases}"), " ")
+	end, _, _ := strings.Cut(lease, " ")
 	until, err := time.Parse(time.RFC3339, end)
 	if s.err == nil {
 		s.err = err
 	}
 	s.say("The clearance of the first model is not renewed by anybody: at %s it runs out. A pod that is deleted after that is not replaced.", until.Format(time.TimeOnly))
-	s.run(ctx, "get configmap interlock-clearances -n team-a -o yaml", "model.example-70b")
+	s.run(ctx, "get configmap interlock-clearances -n team-a -o yaml", "example-70b 0")
 	if s.err == nil {
 		select {
 		case <-time.After(time.Until(until)):

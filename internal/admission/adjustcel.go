@@ -48,11 +48,11 @@ func said(pieces []piece, names string) string {
 
 // lacksForModel is CEL, without variables, for whether the pod lacks anything that its model is to be given.
 func lacksForModel(pieces []piece) string {
-	return fmt.Sprintf("%s.optMap(given, %s).orValue(false)", of(adjustPrefix, modelOf), lacking(pieces, "given"))
+	return fmt.Sprintf("[%s].exists(given, given != '' && %s)", lineOf(adjustmentsKey, modelOf), lacking(pieces, "given"))
 }
 
 // given are the Safeguards whose adjustments apply to the pod, each between commas.
-var given = of(adjustPrefix, "variables.model") + ".orValue('')"
+var given = lineOf(adjustmentsKey, "variables.model")
 
 const givenNames = "variables.given"
 

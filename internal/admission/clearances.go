@@ -15,19 +15,20 @@ import (
 )
 
 // Clearances is what the API server reads of a namespace for each of its pods: the data of the ConfigMap
-// v1alpha1.ClearancesName. A ConfigMap, since the API server looks into a parameter of a built-in kind by reflection, key by
-// key, and converts one of any other kind as a whole for each evaluation (docs/decisions/0030).
+// v1alpha1.ClearancesName. A ConfigMap, since the API server looks into a parameter of a built-in kind by reflection, or copies
+// its maps but no text, and writes out and reads back one of any other kind, for each evaluation (docs/decisions/0030). So it has
+// few keys, and long texts. They are policy, defaultModel and coverage, the labels of the namespace, and texts of lines with a
+// line break on either side, each of which begins with a name and a blank:
 //
-// Its keys are, each once for a namespace: policy, defaultModel, coverage (the labels of the namespace), and rules.SET, the
-// names of Safeguards between commas (",image-pinned,no-host-access,"). For a model there are
+//	leases       "LEASE UNTIL RULES": the first second at which new pods are refused, as RFC 3339 in UTC, and the names of the
+//	             Safeguards whose rules apply, between commas ("0 2026-05-14T08:30:00Z ,image-pinned,no-host-access,"). Times
+//	             of this one form compare as texts do.
+//	clearances   "MODEL LEASE" of those that are cleared
+//	exemptions   "MODEL/POD UNTIL,SAFEGUARD ...", of single pods of cleared models
+//	adjustments  "MODEL NAMES": the Safeguards that give its new pods something, cleared or held, between commas
+//	weights      "MODEL SOURCE ...": what it declares of its weights, only if a Safeguard asks
 //
-//	model.NAME        if it is cleared: the first second at which new pods are refused, as RFC 3339 in UTC, a blank, and the
-//	                  SET of the rules that apply ("2026-05-14T08:30:00Z 1"). Times of this one form compare as texts do.
-//	exemptions.NAME   of single pods of a cleared model: "POD SAFEGUARD UNTIL" a line
-//	adjustments.NAME  the Safeguards that give its new pods something, cleared or held, between commas
-//	weights.NAME      what it declares of its weights, between blanks; only if a Safeguard asks
-//
-// Names of models are DNS labels and so have no dot: no key can be taken for another.
+// Names of models are DNS labels, and labels of pods have neither blanks nor line breaks: no name is found within another.
 type Clearances struct {
 	// Policy that is enforced; DefaultModel of pods that name none; Coverage, as the namespace's labels have them.
 	Policy, DefaultModel, Coverage string
@@ -49,16 +50,16 @@ type Standing struct {
 	Weights []string
 }
 
-// Keys and prefixes of the data. Those that stand alone have no dot.
+// Keys of the data.
 const (
 	policyKey       = "policy"
 	defaultModelKey = "defaultModel"
 	coverageKey     = "coverage"
-	modelPrefix     = "model."
-	rulesPrefix     = "rules."
-	exemptPrefix    = "exemptions."
-	adjustPrefix    = "adjustments."
-	weightsPrefix   = "weights."
+	leasesKey       = "leases"
+	clearancesKey   = "clearances"
+	exemptionsKey   = "exemptions"
+	adjustmentsKey  = "adjustments"
+	weightsKey      = "weights"
 )
 
 // maxData is the most that a ConfigMap holds, less some for what is not of models.
@@ -68,56 +69,64 @@ const maxData = 1_000_000
 // nothing of them and so holds them.
 func (c Clearances) Data() (data map[string]string, left []string) {
 	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage}
-	sets, size := c.ruleSets(), 0
-	for names, set := range sets {
-		data[rulesPrefix+set] = names
-		size += len(rulesPrefix) + len(set) + len(names)
+	leases, texts, size := c.leases(), map[string]*strings.Builder{}, 0
+	for _, key := range []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, weightsKey} {
+		texts[key] = &strings.Builder{}
+		texts[key].WriteByte('\n')
+	}
+	for _, lease := range slices.Sorted(maps.Keys(leases)) {
+		texts[leasesKey].WriteString(leases[lease] + " " + lease + "\n")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
-		keys, taken := c.Models[name].keys(name, sets), 0
-		for key, value := range keys {
-			taken += len(key) + len(value)
+		lines, taken := c.Models[name].lines(name, leases), 0
+		for _, text := range lines {
+			taken += len(text)
 		}
-		if size+taken > maxData {
+		if texts[leasesKey].Len()+size+taken > maxData {
 			left = append(left, name)
 			continue
 		}
 		size += taken
-		maps.Copy(data, keys)
+		for key, text := range lines {
+			texts[key].WriteString(text)
+		}
+	}
+	for key, text := range texts {
+		data[key] = text.String()
 	}
 	return data, left
 }
 
-// ruleSets numbers the sets of rules that cleared models are asked for.
-func (c Clearances) ruleSets() map[string]string {
-	sets := map[string]string{}
+// leases numbers those of the cleared models: many have the same end and the same rules.
+func (c Clearances) leases() map[string]string {
+	leases := map[string]string{}
 	for _, s := range c.Models {
 		if s.Cleared() {
-			sets[RuleNames(s.Rules)] = ""
+			leases[s.lease()] = ""
 		}
 	}
-	for i, names := range slices.Sorted(maps.Keys(sets)) {
-		sets[names] = strconv.Itoa(i)
+	for i, lease := range slices.Sorted(maps.Keys(leases)) {
+		leases[lease] = strconv.Itoa(i)
 	}
-	return sets
+	return leases
 }
 
-// keys of one model.
-func (s Standing) keys(name string, sets map[string]string) map[string]string {
-	keys := map[string]string{}
+func (s Standing) lease() string { return clock(s.ValidUntil) + " " + RuleNames(s.Rules) }
+
+// lines of one model, by key.
+func (s Standing) lines(name string, leases map[string]string) map[string]string {
+	lines := map[string]string{}
 	if s.Cleared() {
-		keys[modelPrefix+name] = clock(s.ValidUntil) + " " + sets[RuleNames(s.Rules)]
-		if len(s.Exemptions) > 0 {
-			keys[exemptPrefix+name] = exemptionLines(s.Exemptions)
-		}
+		lines[clearancesKey] = fmt.Sprintf("%s %s\n", name, leases[s.lease()])
+		lines[exemptionsKey] = exemptionLines(name, s.Exemptions)
 	}
 	if len(s.Adjustments) > 0 {
-		keys[adjustPrefix+name] = RuleNames(s.Adjustments)
+		lines[adjustmentsKey] = fmt.Sprintf("%s %s\n", name, RuleNames(s.Adjustments))
 	}
 	if len(s.Weights) > 0 {
-		keys[weightsPrefix+name] = strings.Join(slices.Sorted(slices.Values(s.Weights)), " ")
+		lines[weightsKey] = fmt.Sprintf("%s %s\n", name, strings.Join(slices.Sorted(slices.Values(s.Weights)), " "))
 	}
-	return keys
+	return lines
 }
 
 // Cleared says whether the model is, however long ago that ended.
@@ -125,8 +134,8 @@ func (s Standing) Cleared() bool { return !s.ValidUntil.IsZero() }
 
 // Equal says whether two standings come to the same.
 func (s Standing) Equal(other Standing) bool {
-	sets := Clearances{Models: map[string]Standing{"s": s, "other": other}}.ruleSets()
-	return maps.Equal(s.keys("", sets), other.keys("", sets))
+	leases := Clearances{Models: map[string]Standing{"s": s, "other": other}}.leases()
+	return maps.Equal(s.lines("", leases), other.lines("", leases))
 }
 
 // PolicyOf gives the policy that is enforced by some data.
@@ -137,15 +146,21 @@ func CoverageOf(data map[string]string) string { return data[coverageKey] }
 
 // Find gives the standing of a model. A clearance that cannot be read is none.
 func Find(data map[string]string, model string) Standing {
-	s := Standing{Adjustments: names(data[adjustPrefix+model]), Weights: strings.Fields(data[weightsPrefix+model])}
-	end, set, _ := strings.Cut(data[modelPrefix+model], " ")
+	s := Standing{Adjustments: names(line(data[adjustmentsKey], model)), Weights: strings.Fields(line(data[weightsKey], model))}
+	end, rules, _ := strings.Cut(line(data[leasesKey], line(data[clearancesKey], model)), " ")
 	until, err := time.Parse(time.RFC3339, end)
-	rules, known := data[rulesPrefix+set]
-	if err != nil || !known {
+	if err != nil || rules == "" {
 		return s
 	}
-	s.ValidUntil, s.Rules, s.Exemptions = until, names(rules), exemptionsIn(data[exemptPrefix+model])
+	s.ValidUntil, s.Rules, s.Exemptions = until, names(rules), exemptionsOf(data[exemptionsKey], model)
 	return s
+}
+
+// line gives what stands behind a name.
+func line(text, name string) string {
+	_, rest, _ := strings.Cut(text, "\n"+name+" ")
+	found, _, _ := strings.Cut(rest, "\n")
+	return found
 }
 
 // Changed names the models whose standing differs between two states, in order.
@@ -162,32 +177,40 @@ func Changed(before, after map[string]string) []string {
 // modelsIn names the models of which anything is said.
 func modelsIn(data map[string]string) []string {
 	var models []string
-	for key := range data {
-		if prefix, name, ofModel := strings.Cut(key, "."); ofModel && prefix+"." != rulesPrefix {
-			models = append(models, name)
+	for _, key := range []string{clearancesKey, adjustmentsKey, weightsKey} {
+		for text := range strings.Lines(data[key]) {
+			if name, _, ok := strings.Cut(text, " "); ok {
+				models = append(models, name)
+			}
 		}
 	}
 	return models
 }
 
-func exemptionLines(exemptions []decision.Exemption) string {
-	lines := make([]string, 0, len(exemptions))
+// exemptionLines has a line a pod.
+func exemptionLines(model string, exemptions []decision.Exemption) string {
+	pods := map[string][]string{}
 	for _, e := range exemptions {
-		lines = append(lines, fmt.Sprintf("%s %s %s", e.Pod, e.Safeguard, clock(e.Until)))
+		pods[e.Pod] = append(pods[e.Pod], clock(e.Until)+","+e.Safeguard)
 	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+	var b strings.Builder
+	for _, pod := range slices.Sorted(maps.Keys(pods)) {
+		slices.Sort(pods[pod])
+		fmt.Fprintf(&b, "%s/%s %s\n", model, pod, strings.Join(pods[pod], " "))
+	}
+	return b.String()
 }
 
-func exemptionsIn(lines string) []decision.Exemption {
+func exemptionsOf(text, model string) []decision.Exemption {
 	var all []decision.Exemption
-	for line := range strings.Lines(lines) {
-		parts := strings.Fields(line)
-		if len(parts) != 3 {
-			continue
-		}
-		if until, err := time.Parse(time.RFC3339, parts[2]); err == nil {
-			all = append(all, decision.Exemption{Pod: parts[0], Safeguard: parts[1], Until: until})
+	for text := range strings.Lines(text) {
+		name, tokens, _ := strings.Cut(text, " ")
+		of, pod, _ := strings.Cut(name, "/")
+		for _, token := range strings.Fields(tokens) {
+			end, safeguard, _ := strings.Cut(token, ",")
+			if until, err := time.Parse(time.RFC3339, end); err == nil && of == model {
+				all = append(all, decision.Exemption{Pod: pod, Safeguard: safeguard, Until: until})
+			}
 		}
 	}
 	return all

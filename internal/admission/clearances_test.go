@@ -21,39 +21,31 @@ import (
 )
 
 func TestClearances(t *testing.T) {
-	settings := func(data map[string]string) map[string]string {
-		for key, value := range map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": ""} {
-			data[key] = value
-		}
-		return data
-	}
 	for name, tc := range map[string]struct {
 		models []standing
 		want   map[string]string
 	}{
-		"none": {nil, map[string]string{}},
-		"one":  {[]standing{cleared("opus", "09:00:00", "b", "a")}, map[string]string{"model.opus": "2026-05-14T09:00:00Z 0", "rules.0": ",a,b,"}},
+		"none": {nil, nil},
+		"one":  {[]standing{cleared("opus", "09:00:00", "b", "a")}, map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,a,b,\n"}},
 		"no rules": {[]standing{cleared("opus", "09:00:00")},
-			map[string]string{"model.opus": "2026-05-14T09:00:00Z 0", "rules.0": ",,"}},
-		"some with the same rules": {[]standing{cleared("sonnet", "09:00:00", "a", "b"), cleared("haiku", "09:30:00", "b", "a"), cleared("opus", "09:00:00", "c")},
-			map[string]string{"model.haiku": "2026-05-14T09:30:00Z 0", "model.opus": "2026-05-14T09:00:00Z 1", "model.sonnet": "2026-05-14T09:00:00Z 0", "rules.0": ",a,b,", "rules.1": ",c,"}},
+			map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,,\n"}},
+		"some with the same lease": {[]standing{cleared("sonnet", "09:00:00", "a", "b"), cleared("llama", "09:00:00", "b", "a"), cleared("haiku", "09:30:00", "b", "a"), cleared("opus", "09:00:00", "c")},
+			map[string]string{"clearances": "\nhaiku 2\nllama 0\nopus 1\nsonnet 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,a,b,\n1 2026-05-14T09:00:00Z ,c,\n2 2026-05-14T09:30:00Z ,a,b,\n"}},
 		"an end in another place, with a fraction": {[]standing{{"opus", admission.Standing{ValidUntil: at("09:00:00").Add(999 * time.Millisecond).In(time.FixedZone("", 5*3600+1800))}}},
-			map[string]string{"model.opus": "2026-05-14T09:00:00Z 0", "rules.0": ",,"}},
-		"all there is of one": {[]standing{cleared("opus", "09:00:00", "a").exempt("x.y", "b", "08:30:00").exempt("canary", "a", "08:40:00").given("sandbox", "guard").declaring("s3://b", "oci://a")},
-			map[string]string{"model.opus": "2026-05-14T09:00:00Z 0", "rules.0": ",a,", "adjustments.opus": ",guard,sandbox,", "weights.opus": "oci://a s3://b",
-				"exemptions.opus": "canary a 2026-05-14T08:40:00Z\nx.y b 2026-05-14T08:30:00Z"}},
+			map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,,\n"}},
+		"all there is of one": {[]standing{cleared("opus", "09:00:00", "a").exempt("x.y", "b", "08:30:00").exempt("x.y", "a", "08:30:00").exempt("canary", "a", "08:40:00").
+			given("sandbox", "guard").declaring("s3://b", "oci://a")},
+			map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,a,\n", "adjustments": "\nopus ,guard,sandbox,\n", "weights": "\nopus oci://a s3://b\n",
+				"exemptions": "\nopus/canary 2026-05-14T08:40:00Z,a\nopus/x.y 2026-05-14T08:30:00Z,a 2026-05-14T08:30:00Z,b\n"}},
 		"one that is held": {[]standing{standing{model: "opus"}.exempt("canary", "a", "08:40:00").given("guard").declaring("oci://a")},
-			map[string]string{"adjustments.opus": ",guard,", "weights.opus": "oci://a"}},
+			map[string]string{"adjustments": "\nopus ,guard,\n", "weights": "\nopus oci://a\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			want := map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": "", "leases": "\n", "clearances": "\n", "exemptions": "\n", "adjustments": "\n", "weights": "\n"}
+			maps.Copy(want, tc.want)
 			data, left := clearancesOf(tc.models...).Data()
-			if diff := cmp.Diff(settings(tc.want), data); diff != "" || left != nil {
+			if diff := cmp.Diff(want, data); diff != "" || left != nil {
 				t.Errorf("left %q, data (-want +got):\n%s", left, diff)
-			}
-			for key := range data {
-				if errs := apivalidation.IsConfigMapKey(key); len(errs) > 0 {
-					t.Errorf("%s is no key of a ConfigMap: %v", key, errs)
-				}
 			}
 		})
 	}
@@ -61,18 +53,22 @@ func TestClearances(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	data := map[string]string{
-		"model.opus": "2026-05-14T09:00:00Z 0", "model.haiku": "2026-05-14T09:30:00Z 1", "rules.0": ",a,b,", "rules.1": ",,",
-		"model.endless": "tomorrow 0", "model.ruleless": "2026-05-14T09:00:00Z 7", "model.short": "2026-05-14T09:00:00Z",
-		"exemptions.opus": "canary a 2026-05-14T08:40:00Z\nbroken\nx a never", "adjustments.endless": ",guard,",
+		"leases":      "\n0 2026-05-14T09:00:00Z ,a,b,\n1 2026-05-14T09:30:00Z ,,\n2 tomorrow ,a,\n3 2026-05-14T09:00:00Z\n4 2026-05-14T09:00:00Z \n",
+		"clearances":  "\nopus 0\nhaiku 1\nendless 2\nruleless 3\nruleless-too 4\nleaseless 7\nblank\n",
+		"exemptions":  "\nopus/canary 2026-05-14T08:40:00Z,a\nbroken\nopus/x never,a\n",
+		"adjustments": "\nendless ,guard,\n",
 	}
 	for model, want := range map[string]standing{
-		"opus":     cleared("opus", "09:00:00", "a", "b").exempt("canary", "a", "08:40:00"),
-		"haiku":    cleared("haiku", "09:30:00"),
-		"opu":      {},
-		"0":        {},
-		"endless":  standing{}.given("guard"),
-		"ruleless": {},
-		"short":    {},
+		"opus":         cleared("opus", "09:00:00", "a", "b").exempt("canary", "a", "08:40:00"),
+		"haiku":        cleared("haiku", "09:30:00"),
+		"opu":          {},
+		"pus":          {},
+		"0":            {},
+		"endless":      standing{}.given("guard"),
+		"ruleless":     {},
+		"ruleless-too": {},
+		"leaseless":    {},
+		"blank":        {},
 	} {
 		if got := admission.Find(data, model); !got.Equal(want.Standing) || got.Cleared() != want.Cleared() {
 			t.Errorf("%s: got %+v, want %+v", model, got, want.Standing)
@@ -265,12 +261,14 @@ func TestAPIServerReadsClearancesAsTheOperatorDoes(t *testing.T) {
 // TestClearancesThatCannotBeRead are refused by the API server: whoever broke them has cleared nothing.
 func TestClearancesThatCannotBeRead(t *testing.T) {
 	for name, data := range map[string]map[string]string{
-		"nothing at all":    nil,
-		"no end":            {"model.opus": "", "rules.0": ",,"},
-		"no time":           {"model.opus": "always 0", "rules.0": ",,"},
-		"no rules named":    {"model.opus": "2026-05-14T09:00:00Z", "rules.0": ",,"},
-		"no such rules":     {"model.opus": "2026-05-14T09:00:00Z 7", "rules.0": ",,"},
-		"rules in its line": {"model.opus": "2026-05-14T09:00:00Z ,,"},
+		"nothing at all":   nil,
+		"no clearances":    {"leases": "\n0 2026-05-14T09:00:00Z ,,\n"},
+		"no leases":        {"clearances": "\nopus 0\n"},
+		"no lease named":   {"clearances": "\nopus \n", "leases": "\n0 2026-05-14T09:00:00Z ,,\n"},
+		"no such lease":    {"clearances": "\nopus 7\n", "leases": "\n0 2026-05-14T09:00:00Z ,,\n"},
+		"no time":          {"clearances": "\nopus 0\n", "leases": "\n0 always ,,\n"},
+		"no rules":         {"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z\n"},
+		"nothing of rules": {"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z \n"},
 	} {
 		server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).
 			put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClearancesName}, Data: data})

@@ -15,7 +15,7 @@ var (
 	modelOf = fmt.Sprintf(`object.metadata.?labels['%s'].orValue('')`, v1alpha1.ModelLabel)
 
 	// defaultModel is the model of pods that name none, or ''.
-	defaultModel = fmt.Sprintf(`params.data.?%s.orValue('')`, defaultModelKey)
+	defaultModel = fmt.Sprintf(`params.data.%s`, defaultModelKey)
 
 	// relabelled says whether a change of a pod changes the model that it names. A label that comes or goes while it is
 	// empty counts as well, since selectors tell these apart; '-' is no value that a label can have.
@@ -27,47 +27,51 @@ var (
 
 	// uncovered says whether the pod need not name a model: the namespace covers accelerators only, and no container
 	// asks for an extended resource (their names, and no others, have a domain) or a device claim.
-	uncovered = fmt.Sprintf(`(params.data.?%s.orValue('') == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
+	uncovered = fmt.Sprintf(`(params.data.%s == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
   [dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c,
     !c.?resources.limits.orValue({}).exists(r, r.contains('/')) && !c.?resources.requests.orValue({}).exists(r, r.contains('/')))))`,
 		coverageKey, v1alpha1.CoverageAccelerators)
 )
 
-// clearanceOf is CEL for the clearance of a model: an optional text, of which endOf and setOf are the parts.
-func clearanceOf(model string) string { return of(modelPrefix, model) }
-
-// of is CEL for what is said under a prefix of something, such as a model, if anything is.
-func of(prefix, name string) string { return fmt.Sprintf("params.data[?'%s' + %s]", prefix, name) }
-
-func endOf(clearance string) string {
-	return fmt.Sprintf("%s.substring(0, %d)", clearance, lengthOfClock)
+// isCleared is CEL for whether a model has a clearance, however long ago that ended.
+func isCleared(model string) string {
+	return fmt.Sprintf(`params.data.%s.contains('\n' + %s + ' ')`, clearancesKey, model)
 }
-
-func setOf(clearance string) string {
-	return fmt.Sprintf("%s.substring(%d)", clearance, lengthOfClock+1)
-}
-
-// lengthOfClock is that of each text that clock gives.
-const lengthOfClock = len("2026-05-14T08:30:00Z")
 
 // cleared is CEL for whether a model has a clearance that meets a condition, which sees it as `clearance`.
 func cleared(model, condition string) string {
-	return fmt.Sprintf("%s.optMap(clearance, %s).orValue(false)", clearanceOf(model), condition)
+	return fmt.Sprintf("[%s].exists(clearance, %s && %s)", clearanceOf(model), readable("clearance"), condition)
+}
+
+// clearanceOf is CEL for the clearance of a model, which holds its end and then its rules; empty, it has none.
+func clearanceOf(model string) string { return lineOf(leasesKey, lineOf(clearancesKey, model)) }
+
+// readable is CEL for whether a clearance is one and tells its rules.
+func readable(clearance string) string { return clearance + ".endsWith(',')" }
+
+// lineOf is CEL for what stands behind a name in a text of the clearances; empty, nothing does. It takes no part of the whole text
+// with substring, which would make an array of its characters.
+func lineOf(key, name string) string {
+	return fmt.Sprintf(`[params.data.%s.split('\n' + %s + ' ', 2)].map(parts, parts.size() == 2 ? parts[1].split('\n', 2)[0] : '')[0]`, key, name)
+}
+
+// endOf is CEL for the time that a text begins with, as clock writes it.
+func endOf(text string) string {
+	return fmt.Sprintf("%s.substring(0, %d)", text, len("2026-05-14T08:30:00Z"))
 }
 
 // inLease is whether the lease of `clearance` lasts for the pod.
 var inLease = "object.metadata.creationTimestamp < " + endOf("clearance")
 
-// exemptions is CEL for those of the pod that meet the condition, which sees the parts of each in the list `e`: pod,
-// Safeguard, end. They are looked for once a pod is found to break a rule: one that breaks none pays nothing for them.
+// exemptions is CEL for those of the pod that meet the condition, each "UNTIL,SAFEGUARD", which sees them as `e`. They are looked
+// for once a pod is found to break a rule: one that breaks none pays nothing for them.
 func exemptions(condition string) string {
-	return fmt.Sprintf(`%s.orValue('').split('\n').map(e, e.split(' ')).filter(e, e[0] == object.metadata.name%s)`,
-		of(exemptPrefix, "variables.named"), condition)
+	return fmt.Sprintf(`%s.split(' ').filter(e, e != '' && %s)`, lineOf(exemptionsKey, "variables.named + '/' + object.metadata.name"), condition)
 }
 
-const (
-	anyTime = ``
-	inTime  = ` && dyn(object.metadata.creationTimestamp) < e[2]`
+var (
+	anyTime = `true`
+	inTime  = `dyn(object.metadata.creationTimestamp) < ` + endOf("e")
 )
 
 // asks is CEL for whether the rules of a clearance or notice name a Safeguard.
@@ -77,7 +81,7 @@ func asks(rules, safeguard string) string {
 
 // declaredBy is CEL for the sources of its weights that a model declares.
 func declaredBy(model string) string {
-	return fmt.Sprintf("%s.optMap(w, w.split(' ')).orValue([])", of(weightsPrefix, model))
+	return fmt.Sprintf("%s.split(' ').filter(s, s != '')", lineOf(weightsKey, model))
 }
 
 // ReadsWeights says whether the rule looks at what a model declares of its weights, or may: the word stands in it.
@@ -127,7 +131,7 @@ func meetsRules(rules []Rule) string {
 	var all []string
 	for _, r := range rules {
 		if len(r.Validations) > 0 {
-			all = append(all, fmt.Sprintf("(%s ? %s : true)", asks("rules", r.Safeguard), r.expression(declaredBy(modelOf))))
+			all = append(all, fmt.Sprintf("(%s ? %s : true)", asks("clearance", r.Safeguard), r.expression(declaredBy(modelOf))))
 		}
 	}
 	if len(all) == 0 {
@@ -135,9 +139,9 @@ func meetsRules(rules []Rule) string {
 	}
 	met := seeingContainers(v1alpha1.AllContainers, strings.Join(all, " &&\n  "))
 	if len(met) > maxJoined {
-		met = fmt.Sprintf("rules == '%s'", RuleNames(nil))
+		met = fmt.Sprintf("clearance.endsWith(' %s')", RuleNames(nil))
 	}
-	return fmt.Sprintf(" &&\n  %s.optMap(rules, %s).orValue(false)", of(rulesPrefix, setOf("clearance")), met)
+	return " &&\n  " + met
 }
 
 // quoted writes text as a CEL string.

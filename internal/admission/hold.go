@@ -20,8 +20,8 @@ import (
 // comes here a second time with each pod that was mutated, and an empty patch costs as much as any, since the pod is
 // written out as JSON and read back.
 func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
-	lacks := fmt.Sprintf("%s != '' ? !%s.hasValue() && !%s : %s != ''",
-		modelOf, clearanceOf(modelOf), gated, defaultModel)
+	lacks := fmt.Sprintf("%s != '' ? !%s && !%s : %s != ''",
+		modelOf, isCleared(modelOf), gated, defaultModel)
 	patch := patchLabel() + " +\n" + patchGate()
 	variables := []admissionv1.Variable{
 		{Name: "named", Expression: modelOf},
@@ -60,10 +60,10 @@ func patchLabel() string {
 }
 
 func patchGate() string {
-	return fmt.Sprintf(`(%[1]s || %[2]s.hasValue() ? [] :
+	return fmt.Sprintf(`(%[1]s || %[2]s ? [] :
   object.spec.?schedulingGates.orValue([]).size() > 0 ? [JSONPatch{op: "add", path: "/spec/schedulingGates/-", value: {"name": "%[3]s"}}] :
   [JSONPatch{op: "add", path: "/spec/schedulingGates", value: [{"name": "%[3]s"}]}])`,
-		gated, clearanceOf("variables.model"), v1alpha1.ClearanceGate)
+		gated, isCleared("variables.model"), v1alpha1.ClearanceGate)
 }
 
 func holdBinding(namespaces *metav1.LabelSelector) Object {

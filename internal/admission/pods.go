@@ -18,14 +18,14 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 		modelOf, gated, cleared(modelOf, inLease+meetsRules(rules)), uncovered)
 	validations := []admissionv1.Validation{
 		namesModel("false"),
-		deny("variables.named == '' || variables.clearance != ''",
+		deny("variables.named == '' || "+isCleared("variables.named"),
 			"the model is not cleared, and the pod lacks the scheduling gate "+v1alpha1.ClearanceGate,
 			fmt.Sprintf(`'model "' + variables.named + '" is not cleared, and the pod lacks the scheduling gate %s, which the policy %s adds'`,
 				v1alpha1.ClearanceGate, HoldPolicy)),
 		deny("variables.clearance == '' || dyn(object.metadata.creationTimestamp) < "+endOf("variables.clearance"), // to the type checker it is a timestamp
 			"the clearance of the model has run out",
 			`'the clearance of model "' + variables.named + '" ran out at ' + `+endOf("variables.clearance")+` + ', and Interlock has not renewed it: no new pod may start'`),
-		readable("false"),
+		canBeRead("false"),
 	}
 	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        clearancesKind(),
@@ -46,10 +46,10 @@ func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Obje
 		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
 			fmt.Sprintf("only Interlock takes the scheduling gate %s away, once the model is cleared", v1alpha1.ClearanceGate), ""),
 		namesModel(held),
-		deny(held+" || variables.named == '' || variables.clearance != ''",
+		deny(held+" || variables.named == '' || "+isCleared("variables.named"),
 			"the model is not cleared",
 			`'model "' + variables.named + '" is not cleared: its pods can neither be released nor changed'`),
-		readable(held),
+		canBeRead(held),
 	}
 	return validating(GuardPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        clearancesKind(),
@@ -84,8 +84,7 @@ func identity(namespaces *metav1.LabelSelector) Object {
 func podVariables(exempt string) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "named", Expression: modelOf},
-		{Name: "clearance", Expression: clearanceOf("variables.named") + ".orValue('')"},
-		{Name: "rules", Expression: fmt.Sprintf("variables.clearance == '' ? '' : %s.orValue('')", of(rulesPrefix, setOf("variables.clearance")))},
+		{Name: "clearance", Expression: clearanceOf("variables.named")},
 		{Name: "containers", Expression: v1alpha1.AllContainers},
 		{Name: "declared", Expression: declaredBy("variables.named")},
 		{Name: "exemptions", Expression: exemptions(exempt)},
@@ -98,9 +97,9 @@ func namesModel(excuse string) admissionv1.Validation {
 		"the namespace is enrolled with Interlock: a pod must name the ModelDeployment that it serves in the label %s", v1alpha1.ModelLabel), "")
 }
 
-// readable refuses a pod whose model has a clearance that does not tell its rules, unless the condition excuses it.
-func readable(excuse string) admissionv1.Validation {
-	return deny(excuse+" || variables.clearance == '' || variables.rules != ''", "the clearance of the model cannot be read: Interlock writes it anew", "")
+// canBeRead refuses a pod whose model has a clearance that does not tell its rules, unless the condition excuses it.
+func canBeRead(excuse string) admissionv1.Validation {
+	return deny(fmt.Sprintf("%s || !%s || %s", excuse, isCleared("variables.named"), readable("variables.clearance")), "the clearance of the model cannot be read: Interlock writes it anew", "")
 }
 
 // ruleValidations refuse what breaks a pod rule that the model is asked for, unless the condition excuses it or the pod is
@@ -110,8 +109,8 @@ func ruleValidations(rules []Rule, excuse string) []admissionv1.Validation {
 	for _, r := range rules {
 		for _, v := range r.Validations {
 			validations = append(validations, deny(
-				fmt.Sprintf("%s || !%s || %s || variables.exemptions.exists(e, e[1] == '%s')",
-					excuse, asks("variables.rules", r.Safeguard), seeingContainers("variables.containers", judged(v, "variables.declared")), r.Safeguard),
+				fmt.Sprintf("%s || !%s || %s || variables.exemptions.exists(e, e.endsWith(',%s'))",
+					excuse, asks("variables.clearance", r.Safeguard), seeingContainers("variables.containers", judged(v, "variables.declared")), r.Safeguard),
 				ruleMessage(r, v.Message), ""))
 		}
 	}

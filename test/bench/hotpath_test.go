@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/admission"
@@ -147,7 +149,7 @@ func (h *hotPath) create(b *testing.B, model string, held bool) {
 		b.Fatalf("gated: %v", gated(pod))
 	}
 	pod.CreationTimestamp = metav1.Now()
-	if h.match(b, h.admit, attributes(pod)) {
+	if h.match(b, h.admit, attributes(pod), converted{h.clearances}) {
 		b.Fatal("a pod that is as it should be is judged further")
 	}
 }
@@ -155,7 +157,7 @@ func (h *hotPath) create(b *testing.B, model string, held bool) {
 func (h *hotPath) mutate(b *testing.B, pod *corev1.Pod) *corev1.Pod {
 	b.Helper()
 	attr := attributes(pod)
-	if !h.match(b, h.hold, attr) {
+	if !h.match(b, h.hold, attr, h.clearances) {
 		return pod
 	}
 	patched, err := h.patcher.Patch(h.mutating.CreateContext(context.Background()), patch.Request{
@@ -168,9 +170,23 @@ func (h *hotPath) mutate(b *testing.B, pod *corev1.Pod) *corev1.Pod {
 	return patched.(*corev1.Pod)
 }
 
-func (h *hotPath) match(b *testing.B, m matchconditions.Matcher, attr *admission.VersionedAttributes) bool {
+// converted is a parameter as validating policies are given it: the API server copies it into an unstructured object each
+// time, to add its kind.
+type converted struct{ *corev1.ConfigMap }
+
+func (c converted) MarshalJSON() ([]byte, error) { return nil, errors.ErrUnsupported }
+func (c converted) UnmarshalJSON([]byte) error   { return errors.ErrUnsupported }
+func (c converted) ToUnstructured() any {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c.ConfigMap)
+	if err != nil {
+		panic(err) // a ConfigMap can be converted
+	}
+	return content
+}
+
+func (h *hotPath) match(b *testing.B, m matchconditions.Matcher, attr *admission.VersionedAttributes, param runtime.Object) bool {
 	b.Helper()
-	result := m.Match(context.Background(), attr, h.clearances, nil)
+	result := m.Match(context.Background(), attr, param, nil)
 	if result.Error != nil {
 		b.Fatal(result.Error)
 	}

@@ -35,12 +35,12 @@ func authorityTricks() {
 	It("10: nobody but Interlock writes, replaces or deletes clearances, in whatever form", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		before := t.clearances(ctx)
-		forged := anything{"data": anything{"model.llama": forgedClearance}}
+		forged := anything{"data": anything{"clearances": forgedClearances}}
 		forms := []edit{
 			patching("merge patch", types.MergePatchType, "", forged),
-			patching("JSON patch", types.JSONPatchType, "", []anything{{"op": "add", "path": "/data/model.llama", "value": forgedClearance}}),
+			patching("JSON patch", types.JSONPatchType, "", []anything{{"op": "replace", "path": "/data/clearances", "value": forgedClearances}}),
 			patching("server-side apply with force", types.ApplyPatchType, "", forged),
-			updating("", func(cm *corev1.ConfigMap) { cm.Data["model.llama"] = forgedClearance }),
+			updating("", func(cm *corev1.ConfigMap) { cm.Data["clearances"] = forgedClearances }),
 			updating("", func(cm *corev1.ConfigMap) { cm.Immutable = new(true) }),
 			updating("", func(cm *corev1.ConfigMap) { cm.Finalizers = []string{"example.com/stay"} }),
 			{"delete", func(ctx context.Context, c client.Client, o client.Object) error { return c.Delete(ctx, o) }},
@@ -130,8 +130,8 @@ func authorityTricks() {
 	})
 }
 
-// forgedClearance is what stands in clearances of a model for ever.
-const forgedClearance = "2999-01-01T00:00:00Z 0"
+// forgedClearances clear both models.
+const forgedClearances = "\nllama 0\nsmall 0\n"
 
 // clearances reads what the API server reads at every pod.
 func (t *tenant) clearances(ctx context.Context) *corev1.ConfigMap {

@@ -66,12 +66,12 @@ const (
 var (
 	anybodyReleases = change{podPolicies, `deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),`,
 		`deny(fmt.Sprintf("true || %s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),`}
-	unclearedRelease = change{podPolicies, `deny(held+" || variables.named == '' || variables.clearance != ''",`,
+	unclearedRelease = change{podPolicies, `deny(held+" || variables.named == '' || "+isCleared("variables.named"),`,
 		`deny(held+" || true",`}
 	rulesOnlyAtCreation = change{podPolicies, `append(validations, ruleValidations(rules, held)...)`, `validations`}
 	anyModelStarts      = change{podPolicies, `fmt.Sprintf("%s != '' ? %s ||`, `fmt.Sprintf("%s != '' ? true || %s ||`}
-	nothingIsHeld       = change{hold, `fmt.Sprintf("%s != '' ? !%s.hasValue() && !%s : %s != ''",`,
-		`fmt.Sprintf("false && (%s != '' ? !%s.hasValue() && !%s : %s != '')",`}
+	nothingIsHeld       = change{hold, `fmt.Sprintf("%s != '' ? !%s && !%s : %s != ''",`,
+		`fmt.Sprintf("false && (%s != '' ? !%s && !%s : %s != '')",`}
 )
 
 var mutants = []mutant{
@@ -153,11 +153,11 @@ var mutants = []mutant{
 		[]change{nothingIsHeld, anyModelStarts},
 		[]string{"6: the pods of an uncleared", "7: raising the scale", "8: an owner", "10: a pod of an uncleared", "10: a name that resembles",
 			"11: another team's", "14: no node", "15: a pod that poses", "5: a pod must name", "33: with the judgement", "33: with the mutation deleted"}},
-	{"name-part", "`clearanceOf`: a key is one model's", "a part of a name will do",
-		[]change{{expressions, `return of(modelPrefix, model) }`, "return fmt.Sprintf(\"optional.ofNonZeroValue(params.data.exists(k, k.startsWith('%[1]s') && k.contains(%[2]s)) ? params.data[params.data.filter(k, k.startsWith('%[1]s') && k.contains(%[2]s))[0]] : '')\", modelPrefix, model) }"}},
+	{"name-part", "`isCleared` and `lineOf`: a name stands between a line break and a blank", "a part of a name will do",
+		[]change{{expressions, `.contains('\n' + %s + ' ')`, `.contains(%s + ' ')`}, {expressions, `.split('\n' + %s + ' ', 2)`, `.split(%s + ' ', 2)`}},
 		[]string{"10: a name that resembles"}},
 	{"gate-twice", "`interlock-hold`: leaves a pod alone that has the gate", "it adds another",
-		[]change{{hold, `(%[1]s || %[2]s.hasValue() ? [] :`, `(%[2]s.hasValue() ? [] :`}, {hold, `clearanceOf(modelOf), gated, defaultModel)`, `clearanceOf(modelOf), "false", defaultModel)`}},
+		[]change{{hold, `(%[1]s || %[2]s ? [] :`, `(%[2]s ? [] :`}, {hold, `isCleared(modelOf), gated, defaultModel)`, `isCleared(modelOf), "false", defaultModel)`}},
 		[]string{"13: a pod created with our gate", "13: a gate that its author"}},
 	{"gates-all-go", "release: takes our gate and no other", "it takes all",
 		[]change{{releases, `{{"$patch": "delete", "name": v1alpha1.ClearanceGate}}`, `{{"$patch": "replace"}}`}},
@@ -294,11 +294,11 @@ var mutants = []mutant{
 	{"waivers-unlimited", "`refusal`: the policy says for how long, and of what", "it does not",
 		[]change{{waiving, `if d := w.ends.Sub(w.begins); d > longest {`, `if d := w.ends.Sub(w.begins); false {`}, {waiving, `o.unwaivable && slices.Contains`, `false && slices.Contains`}},
 		[]string{"31: a waiver that is too long"}},
-	{"exempts-all", "`exemptions`: of the pod by its name", "of all pods of the model",
-		[]change{{expressions, `filter(e, e[0] == object.metadata.name%s)`, `filter(e, e.size() == 3%s)`}},
+	{"exempts-all", "`exemptions`: of the pod by the names of its model and of itself", "of all pods",
+		[]change{{expressions, `lineOf(exemptionsKey, "variables.named + '/' + object.metadata.name")`, `"params.data.exemptions.split('\\n').join(' ').split(' ').filter(t, t.contains(',')).join(' ')"`}},
 		[]string{"31: an exemption is"}},
 	{"exemption-outlasts", "`interlock-admit`: the creation time is before the end of the exemption", "it does not look",
-		[]change{{expressions, "inTime  = ` && dyn(object.metadata.creationTimestamp) < e[2]`", "inTime  = ``"}},
+		[]change{{expressions, "inTime  = `dyn(object.metadata.creationTimestamp) < ` + endOf(\"e\")", "inTime  = `true`"}},
 		[]string{"31: an exemption is"}},
 	{"any-type", "evidence: the predicate type is the one that is asked for", "any counts",
 		[]change{{attesting, `a.Statement == nil || a.Statement.PredicateType != r.spec.PredicateType`, `a.Statement == nil`}},
@@ -382,8 +382,8 @@ var mutants = []mutant{
 	{"weights-unseen", "pod rules: judged by what the model of the pod declares", "all that read it are met",
 		[]change{{expressions, `"[%s].all(%s, %s)", declared`, `"[%s].all(%s, true || %s)", declared`}},
 		[]string{"5: weights that", "17: ", "18: ", "19: "}},
-	{"weights-of-others", "`declaredBy`: a key is one model's", "those of all models are looked at",
-		[]change{{expressions, "fmt.Sprintf(\"%s.optMap(w, w.split(' ')).orValue([])\", of(weightsPrefix, model))", "fmt.Sprintf(\"params.data.filter(k, k.startsWith('%s')).map(k, params.data[k]).join(' ').split(' ')\", weightsPrefix)"}},
+	{"weights-of-others", "`declaredBy`: a line is one model's", "those of all models are looked at",
+		[]change{{expressions, `fmt.Sprintf("%s.split(' ').filter(s, s != '')", lineOf(weightsKey, model))`, `"params.data.weights.split('\\n').join(' ').split(' ')"`}},
 		[]string{"5: weights that"}},
 	{"running-unjudged", "inspection: pods that run are judged by pod rules as well", "they are not",
 		[]change{{compiling, `case result.Value() != true:`, `case result.Value() == nil:`}},

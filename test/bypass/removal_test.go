@@ -161,7 +161,7 @@ func removal() {
 			t.waiting(ctx, t.pod(name+"-held").Model(llama))
 			Expect(t.editor.Create(ctx, t.pod(name+"-nameless").Build())).To(beRefusedBy("interlock-admit", "must name the ModelDeployment"))
 			expectRefused(ctx, t.editor, t.clearances(ctx), []edit{
-				patching("merge patch", types.MergePatchType, "", anything{"data": anything{"model.llama": forgedClearance}})}, "interlock-ledgers", onlyInterlock)
+				patching("merge patch", types.MergePatchType, "", anything{"data": anything{"clearances": forgedClearances}})}, "interlock-ledgers", onlyInterlock)
 		}
 		enforced("gone")
 		// An API server that starts does not find the kind at all.

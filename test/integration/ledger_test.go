@@ -53,6 +53,7 @@ var _ = Describe("What the API server is told", func() {
 			ends[w.enforced(ctx, "llm").ValidUntil] = true
 		}, 3*short/2).WithContext(ctx).Should(Succeed())
 		Expect(len(ends)).To(BeNumerically(">=", 3))
+		Expect(w.clearances(ctx).ManagedFields).To(BeEmpty(), "every pod would pay for them")
 		Expect(w.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeCleared))
 	})
 
