@@ -69,24 +69,27 @@ const maxData = 1_000_000
 // nothing of them and so holds them.
 func (c Clearances) Data() (data map[string]string, left []string) {
 	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage}
-	leases, texts, size := c.leases(), map[string]*strings.Builder{}, 0
+	leases, written := c.leases(), map[string]bool{}
+	texts, size := map[string]*strings.Builder{}, 0
 	for _, key := range []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, weightsKey} {
 		texts[key] = &strings.Builder{}
 		texts[key].WriteByte('\n')
 	}
-	for _, lease := range slices.Sorted(maps.Keys(leases)) {
-		texts[leasesKey].WriteString(leases[lease] + " " + lease + "\n")
-	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
-		lines, taken := c.Models[name].lines(name, leases), 0
+		s := c.Models[name]
+		lines, taken := s.lines(name, leases), 0
+		if lease := s.lease(); s.Cleared() && !written[lease] {
+			lines[leasesKey] = fmt.Sprintf("%s %s\n", leases[lease], lease)
+		}
 		for _, text := range lines {
 			taken += len(text)
 		}
-		if texts[leasesKey].Len()+size+taken > maxData {
+		if size+taken > maxData {
 			left = append(left, name)
 			continue
 		}
 		size += taken
+		written[s.lease()] = true
 		for key, text := range lines {
 			texts[key].WriteString(text)
 		}

@@ -30,7 +30,7 @@ func TestClearances(t *testing.T) {
 		"no rules": {[]standing{cleared("opus", "09:00:00")},
 			map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,,\n"}},
 		"some with the same lease": {[]standing{cleared("sonnet", "09:00:00", "a", "b"), cleared("llama", "09:00:00", "b", "a"), cleared("haiku", "09:30:00", "b", "a"), cleared("opus", "09:00:00", "c")},
-			map[string]string{"clearances": "\nhaiku 2\nllama 0\nopus 1\nsonnet 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,a,b,\n1 2026-05-14T09:00:00Z ,c,\n2 2026-05-14T09:30:00Z ,a,b,\n"}},
+			map[string]string{"clearances": "\nhaiku 2\nllama 0\nopus 1\nsonnet 0\n", "leases": "\n2 2026-05-14T09:30:00Z ,a,b,\n0 2026-05-14T09:00:00Z ,a,b,\n1 2026-05-14T09:00:00Z ,c,\n"}},
 		"an end in another place, with a fraction": {[]standing{{"opus", admission.Standing{ValidUntil: at("09:00:00").Add(999 * time.Millisecond).In(time.FixedZone("", 5*3600+1800))}}},
 			map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,,\n"}},
 		"all there is of one": {[]standing{cleared("opus", "09:00:00", "a").exempt("x.y", "b", "08:30:00").exempt("x.y", "a", "08:30:00").exempt("canary", "a", "08:40:00").
@@ -108,10 +108,20 @@ func TestEqual(t *testing.T) {
 
 // TestModelsWithoutRoomAreHeld fills a ConfigMap: what does not fit is left out whole, so nothing runs by half of what binds it.
 func TestModelsWithoutRoomAreHeld(t *testing.T) {
+	long := strings.Repeat("x", 4000)
+	t.Run("long lines", func(t *testing.T) {
+		withoutRoom(t, func(int) standing { return cleared("", "09:00:00", "r").given("guard").declaring("s3://" + long) })
+	})
+	t.Run("leases of their own", func(t *testing.T) {
+		withoutRoom(t, func(i int) standing { return cleared("", "09:00:00", long, fmt.Sprint(i)) })
+	})
+}
+
+func withoutRoom(t *testing.T, model func(int) standing) {
+	t.Helper()
 	c := clearancesOf(cleared("a", "09:00:00", "r"), cleared("z", "09:00:00", "r"))
 	for i := range 300 {
-		name := fmt.Sprintf("m-%03d", i)
-		c.Models[name] = cleared(name, "09:00:00", "r").given("guard").declaring("s3://" + strings.Repeat("x", 4000)).Standing
+		c.Models[fmt.Sprintf("m-%03d", i)] = model(i).Standing
 	}
 	data, left := c.Data()
 	size := 0
