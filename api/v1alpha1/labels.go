@@ -22,7 +22,8 @@ const (
 	ModelLabel = "interlock.dev/model"
 	// ClearanceGate is the scheduling gate that holds a pod until its model is cleared.
 	ClearanceGate = "interlock.dev/clearance"
-	// AdjustedAnnotation on a pod names the Safeguards whose adjustments it was created with, between commas.
+	// AdjustedAnnotation on a pod names the Safeguards whose adjustments it was created with, each with a digest of what they
+	// were: NAME:DIGEST, between commas.
 	AdjustedAnnotation = "interlock.dev/adjusted"
 	// EnrollVerb is the RBAC verb on a ScalingPolicy that lets somebody put a namespace under it, or take it out.
 	EnrollVerb = "enroll"

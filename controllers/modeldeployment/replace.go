@@ -46,9 +46,12 @@ func (r *Reconciler) replacement(ctx context.Context, now time.Time, g *gathered
 	all := workload.Replacement{
 		Model: client.ObjectKeyFromObject(g.model), Cleared: enforced.Verdict.Cleared(),
 		PerMinute: decision.ReplacementsPerMinute(g.policy(v1alpha1.EnforceLabel)), Since: now.UTC().Truncate(time.Second)}
+	var given []string
+	for _, rule := range g.givenBy(enforced.Adjustments) {
+		given = append(given, rule.Given())
+	}
 	for _, pod := range g.pods {
-		all.Pods = append(all.Pods, workload.Replaceable{
-			Pod: pod, Held: safeguard.Held(pod), Outdated: !admission.Adjusted(pod, enforced.Adjustments)})
+		all.Pods = append(all.Pods, workload.Replaceable{Pod: pod, Held: safeguard.Held(pod), Outdated: !admission.Adjusted(pod, given)})
 	}
 	inForce, err := r.adjusts(ctx, g, enforced)
 	if err != nil {

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -28,6 +29,8 @@ type piece struct {
 	container bool
 	// safeguards that give it, and those whose other value for the field goes before.
 	safeguards, yields []string
+	// given is how pods say that these Safeguards gave them something.
+	given []string
 }
 
 type parent struct{ path, absent, empty string }
@@ -57,10 +60,10 @@ func pieces(rules []Rule) []piece {
 			continue
 		}
 		for _, p := range piecesOf(r.Adjust) {
-			p.safeguards = []string{r.Safeguard}
+			p.safeguards, p.given = []string{r.Safeguard}, []string{r.Given()}
 			same := slices.IndexFunc(all, func(o piece) bool { return o.field == p.field && o.value == p.value })
 			if same >= 0 {
-				all[same].safeguards = append(all[same].safeguards, r.Safeguard)
+				all[same].safeguards, all[same].given = append(all[same].safeguards, r.Safeguard), append(all[same].given, r.Given())
 				continue
 			}
 			all = append(all, p)
@@ -74,6 +77,15 @@ func pieces(rules []Rule) []piece {
 		}
 	}
 	return all
+}
+
+// digestMark stands between the name of a Safeguard, which cannot hold it, and the digest of what it gives.
+const digestMark = ":"
+
+// Given is how a pod says in its annotation that the Safeguard gave it something, and what: so a pod that was given what the
+// Safeguard gave formerly can be told from one that has what it gives now.
+func (r Rule) Given() string {
+	return fmt.Sprintf("%s%s%.4x", r.Safeguard, digestMark, sha256.Sum256([]byte(asJSON(r.Adjust))))
 }
 
 // Conflict is a field to which two Safeguards would give different values.

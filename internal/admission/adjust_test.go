@@ -2,6 +2,8 @@ package admission_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,6 +62,16 @@ func givenTo(safeguards ...string) admission.Clearances {
 	return clearancesOf(cleared("opus", "09:00:00").given(safeguards...), standing{model: "haiku"}.given(safeguards...), standing{model: "sonnet"})
 }
 
+// marks are what pods say that Safeguards, between commas, gave them.
+func marks(safeguards string) string {
+	var all []string
+	for _, name := range strings.Split(safeguards, ",") {
+		i := slices.IndexFunc(adjusting(), func(r admission.Rule) bool { return r.Safeguard == name })
+		all = append(all, adjusting()[i].Given())
+	}
+	return strings.Join(all, ",")
+}
+
 // asCreated is what becomes of a pod, less what the API server sets on any.
 func asCreated(t *testing.T, s *apiServer, p *corev1.Pod) *corev1.Pod {
 	t.Helper()
@@ -88,7 +100,7 @@ func TestAdjustedPods(t *testing.T) {
 			if p.Annotations == nil {
 				p.Annotations = map[string]string{}
 			}
-			p.Annotations[v1alpha1.AdjustedAnnotation] = names
+			p.Annotations[v1alpha1.AdjustedAnnotation] = marks(names)
 		}
 	}
 	hardenedPod := func(p *corev1.Pod) {
@@ -107,7 +119,7 @@ func TestAdjustedPods(t *testing.T) {
 	}{
 		"a model that is given nothing": {[]string{"guard"}, pod().Model("sonnet").Gate(gate), func(*corev1.Pod) {}},
 		"guard": {[]string{"guard"}, pod().Model("opus"), func(p *corev1.Pod) {
-			p.Annotations = map[string]string{"kubernetes.io/egress-bandwidth": "10M", "guard.example/a~b": `"quoted"`, v1alpha1.AdjustedAnnotation: "guard"}
+			p.Annotations = map[string]string{"kubernetes.io/egress-bandwidth": "10M", "guard.example/a~b": `"quoted"`, v1alpha1.AdjustedAnnotation: marks("guard")}
 			p.Spec.InitContainers = []corev1.Container{sidecarOf(guardSidecar)}
 			p.Spec.Volumes = []corev1.Volume{guardVolume}
 			p.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "guard.example/in-path"}}
@@ -296,6 +308,32 @@ func TestConflicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, admission.Conflicts(tc.rules)); diff != "" {
 				t.Errorf("conflicts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestWhatIsGivenAnewIsTold is of a pod that was given something before a Safeguard gave something else.
+func TestWhatIsGivenAnewIsTold(t *testing.T) {
+	before := asCreated(t, newAPIServer(t, admission.Policies(install, adjusting()), enforced).put(enforcing(givenTo("guard", "sandbox"))), pod().Model("opus").Build())
+	changed := adjusting()
+	changed[2].Adjust.RuntimeClassName = "kata-2"
+	changed[2].Remedy = "in other words"
+	after := asCreated(t, newAPIServer(t, admission.Policies(install, changed), enforced).put(enforcing(givenTo("guard", "sandbox"))), pod().Model("opus").Build())
+	for name, tc := range map[string]struct {
+		pod  *corev1.Pod
+		rule admission.Rule
+		want bool
+	}{
+		"has what is given":                 {before, adjusting()[2], true},
+		"has what was given formerly":       {before, changed[2], false},
+		"has what is given now":             {after, changed[2], true},
+		"has something that did not change": {before, changed[0], true},
+		"has nothing of it":                 {before, changed[1], false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := admission.Adjusted(tc.pod, []string{tc.rule.Given()}); got != tc.want {
+				t.Errorf("the pod says %q, the rule gives %q: %v, want %v", tc.pod.Annotations[v1alpha1.AdjustedAnnotation], tc.rule.Given(), got, tc.want)
 			}
 		})
 	}

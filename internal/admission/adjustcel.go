@@ -35,15 +35,19 @@ func lacking(pieces []piece, names string) string {
 	return "(" + strings.Join(parts, " ||\n  ") + ")"
 }
 
-// said is CEL for how the annotation of a pod names Safeguards: those that this policy knows. The clearances may be ahead of
-// it by a Safeguard or two, and a pod must not say that it was given what it was not.
+// said is CEL for how the annotation of a pod names what it was given by those Safeguards that this policy knows. The
+// clearances may be ahead of it by a Safeguard or two, and a pod must not say that it was given what it was not.
 func said(pieces []piece, names string) string {
-	var known []string
+	var marks, pairs []string
 	for _, p := range pieces {
-		known = append(known, p.safeguards...)
+		marks = append(marks, p.given...)
 	}
-	slices.Sort(known)
-	return fmt.Sprintf("%s.filter(s, %s.contains(',' + s + ',')).join(',')", list(slices.Compact(known)), names)
+	slices.Sort(marks)
+	for _, mark := range slices.Compact(marks) {
+		safeguard, _, _ := strings.Cut(mark, digestMark)
+		pairs = append(pairs, fmt.Sprintf("[',%s,', '%s']", safeguard, mark))
+	}
+	return fmt.Sprintf("[%s].map(s, %s.contains(s[0]), s[1]).join(',')", strings.Join(pairs, ", "), names)
 }
 
 // lacksForModel is CEL, without variables, for whether the pod lacks anything that its model is to be given.

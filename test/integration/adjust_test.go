@@ -94,7 +94,7 @@ func (w *world) given(model string) func(context.Context) ([]string, error) {
 // guarded matches a pod that was given all.
 func guarded(names ...string) OmegaMatcher {
 	return SatisfyAll(
-		HaveField("Annotations", SatisfyAll(HaveKeyWithValue(v1alpha1.AdjustedAnnotation, strings.Join(names, ",")),
+		HaveField("Annotations", SatisfyAll(HaveKeyWithValue(v1alpha1.AdjustedAnnotation, MatchRegexp("^"+strings.Join(names, ":[0-9a-f]{8},")+":[0-9a-f]{8}$")),
 			HaveKeyWithValue("kubernetes.io/egress-bandwidth", "10M"))),
 		HaveField("Spec.InitContainers", ContainElement(SatisfyAll(HaveField("Name", "guard"),
 			HaveField("RestartPolicy", HaveValue(Equal(corev1.ContainerRestartPolicyAlways)))))),
@@ -149,8 +149,10 @@ var _ = Describe("Adjustments", func() {
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
 			HaveField("Outdated", BeEquivalentTo(4)), HaveField("Message", ContainSubstring("nobody-leaves")))))
 		Expect(api.Delete(ctx, budget)).To(Succeed())
-		given := HaveField("Annotations", HaveKeyWithValue(v1alpha1.AdjustedAnnotation, guard.Name))
-		Eventually(w.podsBy(map[string]string{"app": "llm"})).WithContext(ctx).Should(SatisfyAll(HaveLen(3), HaveEach(SatisfyAll(given, beRunning()))))
+		sidecars := func(args ...string) OmegaMatcher {
+			return SatisfyAll(HaveLen(3), HaveEach(SatisfyAll(beRunning(), HaveField("Spec.InitContainers", ConsistOf(HaveField("Args", Equal(args)))))))
+		}
+		Eventually(w.podsBy(map[string]string{"app": "llm"})).WithContext(ctx).Should(sidecars())
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
 			HaveField("Outdated", BeEquivalentTo(1)), HaveField("Message", ContainSubstring("nothing would make pod "+bare.Name)))))
 		Expect(history.leastReady("llm", before)).To(Equal(2), "of three, while they went one by one")
@@ -158,7 +160,14 @@ var _ = Describe("Adjustments", func() {
 
 		Expect(api.Delete(ctx, bare, client.GracePeriodSeconds(0))).To(Succeed())
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(BeNil())
-		update(ctx, guard, func() { guard.Spec.PodRule.Validations[0].Expression = sidecarRule })
+
+		By("giving something else, to pods that meet the rule as they are")
+		update(ctx, guard, func() {
+			guard.Spec.PodRule.Validations[0].Expression = sidecarRule
+			guard.Spec.Adjust.Pod.Sidecars[0].Args = []string{"--strict"}
+		})
+		Eventually(w.podsBy(map[string]string{"app": "llm"})).WithContext(ctx).Should(sidecars("--strict"))
+		Eventually(w.replacement("llm")).WithContext(ctx).Should(BeNil())
 		Eventually(safeguardReady(guard.Name)).WithContext(ctx).Should(HaveField("Status", metav1.ConditionTrue))
 		Expect(w.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeCleared))
 		Expect(history.of(dropsClearance("llm"))).To(BeEmpty(), "it was cleared all the while")
