@@ -231,9 +231,9 @@ func names(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 }
 
-// Adjusted says whether a pod was given what these Safeguards give. It goes by what the pod was created with, and is no
-// verification: whoever edits the annotation deceives nobody but those who read it.
-func Adjusted(pod *corev1.Pod, safeguards []string) bool {
+// Adjusted says whether a pod was given all of this, each as Rule.Given says it. It goes by what the pod was created with, and
+// is no verification: whoever edits the annotation deceives nobody but those who read it.
+func Adjusted(pod *corev1.Pod, wanted []string) bool {
 	given := names(pod.Annotations[v1alpha1.AdjustedAnnotation])
-	return !slices.ContainsFunc(safeguards, func(s string) bool { return !slices.Contains(given, s) })
+	return !slices.ContainsFunc(wanted, func(w string) bool { return !slices.Contains(given, w) })
 }
