@@ -129,33 +129,56 @@ var _ = Describe("Adjustments", func() {
 			"it is released as it is, and made anew if it was there before the API server knew what to give it")
 	})
 
-	It("bring running pods into line one by one, and stop where a budget or nobody would bring them back", func(ctx SpecContext) {
+	It("bring running pods into line one by one, also after a kill, and stop where a budget or nobody would bring them back", func(ctx SpecContext) {
 		w := namesOnly(ctx)
 		guard := builder.Safeguard(w.policy+"-guard").PodRule("true", "never").Build()
 		w.also(ctx, guard)
 		w.createPolicy(ctx, demanding(guard.Name), replacing(600))
 		w.enrol(ctx)
 		budget, bare := w.noEviction("nobody-leaves", "app", "llm"), w.pinnedPod("llm").Build()
-		create(ctx, w.modelDeployment("llm", builder.ASL2), w.deployment("llm", 3, w.pinnedPod("llm")), budget, bare)
-		w.awaitCleared(ctx, "llm", 4)
+		create(ctx, w.modelDeployment("llm", builder.ASL2), w.deployment("llm", 2, w.pinnedPod("llm")), budget, bare)
+		w.awaitCleared(ctx, "llm", 3)
 		before, err := w.podsOf("llm")(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		history := w.watch(ctx)
 
-		By("giving what the pods do not have yet, and asking for it later")
+		By("giving what the pods do not have yet, among it a node that there is not yet, and asking for it later")
 		update(ctx, guard, func() {
-			guard.Spec.Adjust = &v1alpha1.Adjustment{Pod: &v1alpha1.PodAdjustment{Sidecars: []v1alpha1.Sidecar{{Name: "guard", Image: builder.PinnedImage}}}}
+			guard.Spec.Adjust = &v1alpha1.Adjustment{Pod: &v1alpha1.PodAdjustment{
+				NodeSelector: map[string]string{w.policy: "here"}, Sidecars: []v1alpha1.Sidecar{{Name: "guard", Image: builder.PinnedImage}}}}
 		})
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
-			HaveField("Outdated", BeEquivalentTo(4)), HaveField("Message", ContainSubstring("nobody-leaves")))))
+			HaveField("Outdated", BeEquivalentTo(3)), HaveField("Message", ContainSubstring("nobody-leaves")))))
 		Expect(api.Delete(ctx, budget)).To(Succeed())
-		sidecars := func(args ...string) OmegaMatcher {
-			return SatisfyAll(HaveLen(3), HaveEach(SatisfyAll(beRunning(), HaveField("Spec.InitContainers", ConsistOf(HaveField("Args", Equal(args)))))))
+
+		By("being killed when one pod was replaced, and keeping to the policy's pace when it is back")
+		inTheMiddle := func(message string) OmegaMatcher {
+			return HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementReplacing), HaveField("Outdated", BeEquivalentTo(2)),
+				HaveField("LastEvictionTime", Not(BeNil())), HaveField("Message", ContainSubstring(message))))
 		}
-		Eventually(w.podsBy(map[string]string{"app": "llm"})).WithContext(ctx).Should(sidecars())
+		Eventually(w.replacement("llm")).WithContext(ctx).Should(inTheMiddle("waits until pod llm-"))
+		Expect(manager.Kill()).To(Succeed())
+		DeferCleanup(needManager)
+		pace := func(perMinute int32) {
+			policy := w.scalingPolicy()
+			update(ctx, policy, func() { replacing(perMinute)(&policy.Spec) })
+		}
+		pace(1)
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-0"}}
+		update(ctx, node, func() { node.Labels[w.policy] = "here" })
+		DeferCleanup(func(ctx SpecContext) { update(ctx, node, func() { delete(node.Labels, w.policy) }) })
+		served := w.podsBy(map[string]string{"app": "llm"})
+		Eventually(served).WithContext(ctx).Should(SatisfyAll(HaveLen(2), HaveEach(beRunning())))
+		startManager(ctx)
+		Eventually(w.replacement("llm")).WithContext(ctx).Should(inTheMiddle("at most 1 a minute"))
+		pace(600)
+		sidecars := func(args ...string) OmegaMatcher {
+			return SatisfyAll(HaveLen(2), HaveEach(SatisfyAll(beRunning(), HaveField("Spec.InitContainers", ConsistOf(HaveField("Args", Equal(args)))))))
+		}
+		Eventually(served).WithContext(ctx).Should(sidecars())
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(HaveValue(SatisfyAll(HaveField("State", v1alpha1.ReplacementBlocked),
 			HaveField("Outdated", BeEquivalentTo(1)), HaveField("Message", ContainSubstring("nothing would make pod "+bare.Name)))))
-		Expect(history.leastReady("llm", before)).To(Equal(2), "of three, while they went one by one")
+		Expect(history.leastReady("llm", before)).To(Equal(1), "of two, while they went one by one")
 		Eventually(w.events("ModelDeployment", "llm")).WithContext(ctx).Should(SatisfyAll(HaveKeyWithValue("ReplacingPods", 1), HaveKeyWithValue("ReplacementBlocked", 2)))
 
 		Expect(api.Delete(ctx, bare, client.GracePeriodSeconds(0))).To(Succeed())
@@ -166,7 +189,7 @@ var _ = Describe("Adjustments", func() {
 			guard.Spec.PodRule.Validations[0].Expression = sidecarRule
 			guard.Spec.Adjust.Pod.Sidecars[0].Args = []string{"--strict"}
 		})
-		Eventually(w.podsBy(map[string]string{"app": "llm"})).WithContext(ctx).Should(sidecars("--strict"))
+		Eventually(served).WithContext(ctx).Should(sidecars("--strict"))
 		Eventually(w.replacement("llm")).WithContext(ctx).Should(BeNil())
 		Eventually(safeguardReady(guard.Name)).WithContext(ctx).Should(HaveField("Status", metav1.ConditionTrue))
 		Expect(w.verdict("llm")(ctx)).To(Equal(v1alpha1.OutcomeCleared))
