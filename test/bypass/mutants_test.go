@@ -60,6 +60,10 @@ const (
 	falling     = "internal/decision/fallback.go"
 	turning     = "internal/workload/turn.go"
 	compiling   = "internal/safeguard/compile.go"
+	ruling      = "api/v1alpha1/safeguard_types.go"
+	keeping     = "controllers/surroundings/objects.go"
+	templates   = "internal/adjust/adjust.go"
+	filling     = "internal/adjust/values.go"
 )
 
 // Changes that several mutants make.
@@ -145,6 +149,10 @@ var mutants = []mutant{
 	{"ephemeral-unseen", "`interlock-guard`: matches `pods/ephemeralcontainers`", "it does not",
 		[]change{{podPolicies, `"pods", "pods/ephemeralcontainers", "pods/resize"`, `"pods", "pods/resize"`}},
 		[]string{"5: what a pod rule asks"}},
+	{"init-unruled", "`AllContainers`: init containers count in pod rules", "they do not",
+		[]change{{ruling, ` + object.spec.?initContainers.orValue([])`, ``}}, []string{"5: what a pod rule asks"}},
+	{"ephemeral-unruled", "`AllContainers`: ephemeral containers count in pod rules", "they do not",
+		[]change{{ruling, ` + object.spec.?ephemeralContainers.orValue([])`, ``}}, []string{"5: what a pod rule asks"}},
 	{"unfit-released", "release: only pods that are fit, and `interlock-guard` looks again", "neither looks",
 		[]change{rulesOnlyAtCreation, {model, `r.release(ctx, g.fit())`, `r.release(ctx, g.held())`}},
 		[]string{"5: what is slipped", "11: a pod that a mutator gives"}},
@@ -190,7 +198,7 @@ var mutants = []mutant{
 			clearances.Models[name] = have
 		}
 		if !decided && admission.PolicyOf`}},
-		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard"}},
+		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard", "10: what is kept"}},
 	{"all-released", "release: only of a cleared model, and `interlock-guard` looks again", "neither looks",
 		[]change{unclearedRelease, {model, `return time.Time{}, r.standDown(ctx, model, g.networkPolicies)`,
 			`return time.Time{}, errors.Join(r.standDown(ctx, model, g.networkPolicies), r.release(ctx, g.held()))`}},
@@ -388,6 +396,26 @@ var mutants = []mutant{
 	{"running-unjudged", "inspection: pods that run are judged by pod rules as well", "they are not",
 		[]change{{compiling, `case result.Value() != true:`, `case result.Value() == nil:`}},
 		[]string{"19: "}},
+	{"edits-unseen", "surroundings: what is kept is as it was applied, to its version", "what is there will do",
+		[]change{{keeping, `case r.applied.is(model, o, version{digest, have.UID, have.ResourceVersion}):`, `case have != nil:`}},
+		[]string{"10: what is kept"}},
+	{"conflicts-untold", "surroundings: what somebody else has set is told", "it counts as applied",
+		[]change{{keeping, `return v1alpha1.ObjectConflict, "somebody`, `return v1alpha1.ObjectApplied, "somebody`}},
+		[]string{"10: what is kept"}},
+	{"refusals-untold", "surroundings: what the API server refuses is told", "it counts as applied",
+		[]change{{keeping, `return v1alpha1.ObjectFailed, "the API server refuses`, `return v1alpha1.ObjectApplied, "the API server refuses`}},
+		[]string{"10: what is kept"}},
+	{"dollars-reread", "`expand`: what is filled in is not read again", "what stands for a dollar sign is",
+		[]change{{filling, `text = after[1:]`, `text = after`}}, []string{"10: what is kept"}},
+	{"own-names", "surroundings: no object bears a name of Interlock's own, or is taken over from others", "it may",
+		[]change{{templates, `if strings.HasPrefix(name, reserved) {`, `if false {`}, {keeping, `case !ours(have, o.safeguard, model.Name):`, `case false:`}},
+		[]string{"32: what a Safeguard puts"}},
+	{"own-metadata", "`checkMetadata`: whose and where an object is, Interlock says", "the manifest says it",
+		[]change{{templates, `return fmt.Errorf(".manifest.metadata.%s: only labels and annotations can be set; take it away", field)`, `continue`}}, []string{"32: what a Safeguard puts"}},
+	{"own-labels", "`checkMetadata`: the labels of Interlock are its own", "a manifest may set them",
+		[]change{{templates, `key == v1alpha1.ManagedByLabel || within(prefix, labelGroup)`, `key == v1alpha1.ManagedByLabel && within(prefix, labelGroup)`}}, []string{"32: what a Safeguard puts"}},
+	{"keys-filled", "`fill`: a key holds no value", "it may",
+		[]change{{filling, `if strings.Contains(key, "$(") {`, `if false {`}}, []string{"32: what a Safeguard puts"}},
 }
 
 // breakdowns make verifiers panic on what asks for it. They are laid over the tree like a mutant, for one spec.

@@ -54,6 +54,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("evidence", evidenceTricks)
 	Describe("fallback", fallbackTricks)
 	Describe("weights", weightTricks)
+	Describe("surroundings", surroundingTricks)
 	Describe("faults", faults)
 	Describe("evidence that breaks things", evidenceFaults)
 	Describe("enforcement removed", removal)
@@ -93,7 +94,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	applyChangedKinds(ctx)
 	hostile = newHostileRegistry()
 
-	for _, o := range slices.Concat(pack(), evidencePack(), weightsPack()) {
+	for _, o := range slices.Concat(pack(), evidencePack(), weightsPack(), surroundingsPack()) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)
