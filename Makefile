@@ -21,6 +21,8 @@ TESTFLAGS ?=
 GO_TEST = go test -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TESTFLAGS)
 # Suites whose specs wait most of the time, so that processes share them, each with an API server of its own.
 SUITES := ./test/bypass ./test/integration
+# Of the others those that take longest, to begin with.
+LONGEST := ./test/compat ./test/docs
 LINTFLAGS ?=
 
 # Tools are built once for each set of versions and kept in the user's cache, where a second clone finds them.
@@ -61,7 +63,7 @@ test: $(GINKGO) ## Run all tests, those of test/ on a real API server
 		go run ./hack/neighbours >/dev/null && \
 		export INTERLOCK_CONTROLPLANE_ASSETS="$$assets" && \
 		if [ -n "$(PKG)" ]; then $(GO_TEST) $(PKG); else \
-			$(GO_TEST) $$(go list ./... | grep -v $(SUITES:.%=-e '%$$')) && \
+			$(GO_TEST) $(LONGEST) $$(go list ./... | grep -v $(patsubst .%,-e '%$$',$(SUITES) $(LONGEST))) && \
 			$(GINKGO) --procs=$(TEST_PARALLEL) --timeout=$(TEST_TIMEOUT) --keep-going $(SUITES); \
 		fi
 	@$(foreach m,$(filter-out .,$(CODE_MODULES)),(cd $(m) && $(GO_TEST) ./...) &&) true

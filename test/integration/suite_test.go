@@ -7,6 +7,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -53,8 +54,8 @@ func TestIntegration(t *testing.T) {
 var _ = BeforeSuite(func(ctx SpecContext) {
 	ctrl.SetLogger(GinkgoLogr)
 	binary := filepath.Join(GinkgoT().TempDir(), "manager")
-	Expect(stack.BuildManager(ctx, binary)).To(Succeed())
-	Expect(stack.BuildPlugin(ctx, binary)).To(Succeed())
+	built := make(chan error, 1)
+	go func() { built <- errors.Join(stack.BuildManager(ctx, binary), stack.BuildPlugin(ctx, binary)) }()
 	var err error
 	st, err = stack.Start(ctx, stack.Options{
 		Nodes:    controlplane.Nodes(3, 1),
@@ -71,6 +72,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	api, err = client.NewWithWatch(st.RESTConfig(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	evidenceStore = newEvidenceRegistry()
+	Expect(<-built).To(Succeed())
 	startManager(ctx)
 }, NodeTimeout(5*time.Minute))
 
