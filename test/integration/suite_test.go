@@ -72,7 +72,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	api, err = client.NewWithWatch(st.RESTConfig(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	evidenceStore = newEvidenceRegistry()
-	Expect(<-built).To(Succeed())
+	Expect(<-built).NotTo(HaveOccurred())
 	startManager(ctx)
 }, NodeTimeout(5*time.Minute))
 
