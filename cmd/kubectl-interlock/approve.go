@@ -70,11 +70,7 @@ func (o *approveOptions) run(ctx context.Context, args []string) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	namespace, _, err := o.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return fmt.Errorf("find the namespace: %w", err)
-	}
-	c, err := o.connect()
+	c, namespace, err := o.here()
 	if err != nil {
 		return err
 	}
@@ -106,7 +102,6 @@ func (o *approveOptions) approve(ctx context.Context, c client.Client, kind v1al
 		return err
 	}
 	a := &v1alpha1.Approval{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Approval"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, GenerateName: o.role + "-"},
 		Spec: v1alpha1.ApprovalSpec{
 			Role: o.role, Comment: o.comment, NoticeGivenTo: o.noticeGivenTo,

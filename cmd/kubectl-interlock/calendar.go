@@ -59,15 +59,11 @@ func (o *calendarOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	scope := calendarScope{all: o.allNamespaces}
-	if scope.namespace, _, err = o.ToRawKubeConfigLoader().Namespace(); err != nil {
-		return fmt.Errorf("find the namespace: %w", err)
-	}
-	c, err := o.connect()
+	c, namespace, err := o.here()
 	if err != nil {
 		return err
 	}
-	in, err := scope.read(ctx, c)
+	in, err := calendarScope{namespace: namespace, all: o.allNamespaces}.read(ctx, c)
 	if err != nil {
 		return err
 	}

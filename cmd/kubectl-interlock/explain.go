@@ -50,11 +50,7 @@ func (o *explainOptions) run(ctx context.Context, name string) error {
 	if err := format(o.output).check(asJSON, asYAML); err != nil {
 		return err
 	}
-	namespace, _, err := o.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return fmt.Errorf("find the namespace: %w", err)
-	}
-	c, err := o.connect()
+	c, namespace, err := o.here()
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,16 @@ type cluster struct {
 	*genericclioptions.ConfigFlags
 }
 
+// here gives a client of the API server, and the namespace that a command is about.
+func (c *cluster) here() (client.Client, string, error) {
+	namespace, _, err := c.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return nil, "", fmt.Errorf("find the namespace: %w", err)
+	}
+	connected, err := c.connect()
+	return connected, namespace, err
+}
+
 // connect gives a client of the API server, as the flags and the kubeconfig say.
 func (c *cluster) connect() (client.Client, error) {
 	config, err := c.ToRESTConfig()
