@@ -44,9 +44,9 @@ type Reconciler struct {
 	Install admission.Install
 }
 
-// RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no ConfigMap from us that we may not change.
-// The API server takes an admission policy only from who may get all objects of its parameter kind. Of ConfigMaps it asks for
-// the name "*", which no ConfigMap can have, so that is what is granted.
+// RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no ConfigMap from us that we may
+// not change. The API server takes an admission policy only from who may get all objects of its parameter kind. Of ConfigMaps
+// it asks for the name "*", which no ConfigMap can have, so that is what is granted.
 // +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,resourceNames=interlock,verbs=update;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=create

@@ -77,8 +77,8 @@ func (c Clearances) Data() (data map[string]string, left []string) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		s := c.Models[name]
-		lines, taken := s.lines(name, leases), 0
-		if lease := s.lease(); s.Cleared() && !written[lease] {
+		lines, lease, taken := s.lines(name, leases), s.lease(), 0
+		if s.Cleared() && !written[lease] {
 			lines[leasesKey] = fmt.Sprintf("%s %s\n", leases[lease], lease)
 		}
 		for _, text := range lines {
@@ -89,7 +89,7 @@ func (c Clearances) Data() (data map[string]string, left []string) {
 			continue
 		}
 		size += taken
-		written[s.lease()] = true
+		written[lease] = true
 		for key, text := range lines {
 			texts[key].WriteString(text)
 		}
@@ -169,22 +169,34 @@ func line(text, name string) string {
 // Changed names the models whose standing differs between two states, in order.
 func Changed(before, after map[string]string) []string {
 	var changed []string
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(append(modelsIn(before), modelsIn(after)...)))) {
-		if !Find(before, name).Equal(Find(after, name)) {
+	was, is := told(before), told(after)
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(slices.AppendSeq(slices.Collect(maps.Keys(was)), maps.Keys(is))))) {
+		if was[name] != is[name] && !Find(before, name).Equal(Find(after, name)) {
 			changed = append(changed, name)
 		}
 	}
 	return changed
 }
 
-// modelsIn names the models of which anything is said.
-func modelsIn(data map[string]string) []string {
-	var models []string
-	for _, key := range []string{clearancesKey, adjustmentsKey, weightsKey} {
+// told gives all that is said of each model, in one text. What Find reads of a model is in it, and its text is read once for
+// all models.
+func told(data map[string]string) map[string]string {
+	leases, models := map[string]string{}, map[string]string{}
+	for text := range strings.Lines(data[leasesKey]) {
+		number, lease, _ := strings.Cut(text, " ")
+		leases[number] += lease
+	}
+	for _, key := range []string{clearancesKey, exemptionsKey, adjustmentsKey, weightsKey} {
 		for text := range strings.Lines(data[key]) {
-			if name, _, ok := strings.Cut(text, " "); ok {
-				models = append(models, name)
+			name, said, ok := strings.Cut(text, " ")
+			if !ok {
+				continue
 			}
+			if key == clearancesKey {
+				said = leases[strings.TrimSuffix(said, "\n")]
+			}
+			model, _, _ := strings.Cut(name, "/")
+			models[model] += key + " " + name + " " + said
 		}
 	}
 	return models

@@ -29,6 +29,7 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	ours "github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
 // These benchmarks run the two policies that every new pod meets through the evaluator of the API server, in this
@@ -128,12 +129,11 @@ func clearances(b *testing.B, models int, askRules bool) *corev1.ConfigMap {
 			rules = append(rules, sg.Name)
 		}
 	}
-	all := ours.Clearances{Policy: packPolicy, Models: map[string]ours.Standing{}}
+	all := builder.Clearances("ns", packPolicy)
 	for i := range models {
-		all.Models[modelName(i)] = ours.Standing{ValidUntil: time.Now().Add(time.Hour), Rules: rules}
+		all.Clear(modelName(i), time.Now().Add(time.Hour), rules...)
 	}
-	data, _ := all.Data()
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: v1alpha1.ClearancesName}, Data: data}
+	return all.Build()
 }
 
 // create does what the API server does with our policies when a pod is created, the second pass after a mutation too.

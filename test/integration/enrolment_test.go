@@ -129,12 +129,10 @@ var _ = Describe("A namespace", func() {
 		history := w.watch(ctx)
 
 		w.label(ctx, map[string]string{v1alpha1.EnforceLabel: ""})
-		for _, o := range []client.Object{&corev1.ConfigMap{}, &v1alpha1.ClearanceLedger{}} {
-			o.SetNamespace(w.ns)
-			o.SetName(v1alpha1.ClearancesName)
-			if _, told := o.(*v1alpha1.ClearanceLedger); told {
-				o.SetName(v1alpha1.LedgerName)
-			}
+		for _, o := range []client.Object{
+			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: v1alpha1.ClearancesName}},
+			&v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: v1alpha1.LedgerName}},
+		} {
 			Eventually(gone(ctx, o)).Should(BeTrue())
 		}
 		w.awaitPods(ctx, "bad", 1, beRunning())
