@@ -134,7 +134,7 @@ func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonSafeguardsWaived, "Decide", "%s", is)
 	}
 	if s := after.Status.Shortfall; s != nil && s.Step != "" && (before.Status.Shortfall == nil || before.Status.Shortfall.Step != s.Step) {
-		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall", "%s, as policy %s says", stepWords[s.Step], after.Status.Policy)
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall", "%s, as policy %s says", decision.StepWords(s.Step), after.Status.Policy)
 	}
 	r.tellReplacement(before, after)
 }
@@ -153,14 +153,6 @@ func (r *Reconciler) tellReplacement(before, after *v1alpha1.ModelDeployment) {
 	case is.State == v1alpha1.ReplacementBlocked:
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, "ReplacementBlocked", "Replace", "%s", is.Message)
 	}
-}
-
-// stepWords says what a step does.
-var stepWords = map[v1alpha1.ShortfallAction]string{
-	v1alpha1.ShortfallWarn:    "pods run without clearance; status.shortfall tells what comes next",
-	v1alpha1.ShortfallIsolate: "pods that run without clearance are cut off from the network",
-	v1alpha1.ShortfallEvict:   "pods that run without clearance are taken out",
-	v1alpha1.ShortfallStop:    "the workloads whose pods run without clearance are stopped",
 }
 
 // waivedOf says what is waived; empty, nothing is.

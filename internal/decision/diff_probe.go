@@ -39,7 +39,7 @@ type answer struct {
 	held string
 	// failed says that it is held since what it is asked cannot be derived.
 	failed bool
-	steps  schedule
+	steps  Schedule
 }
 
 var audiences = []v1alpha1.Audience{v1alpha1.AudienceGeneral, v1alpha1.AudienceTrustedUsers, v1alpha1.AudienceInternal}
@@ -105,7 +105,7 @@ func (d *difference) answer(side int, declares, reached string, audience v1alpha
 		Now: assessment.Spec.AssessedAt.Time, Policy: policy, Assessments: []v1alpha1.CapabilityAssessment{assessment},
 		Model: &v1alpha1.ModelDeployment{Spec: v1alpha1.ModelDeploymentSpec{
 			Model: v1alpha1.Model{Digest: digest, EffectiveCompute: "1"}, AssessedLevel: declares, Audience: audience}}})
-	a := answer{asks: map[string]*obligation{}, steps: scheduleOf(policy, req.deployment, req.security)}
+	a := answer{asks: map[string]*obligation{}, steps: ScheduleOf(policy, req.deployment, req.security)}
 	switch {
 	case err != nil:
 		a.held, a.failed = err.Error(), true
@@ -158,7 +158,7 @@ func (p *probe) moved(everybody *probe) shift {
 	return s
 }
 
-func (p *probe) steps() [2]schedule { return [2]schedule{p.answers[0].steps, p.answers[1].steps} }
+func (p *probe) steps() [2]Schedule { return [2]Schedule{p.answers[0].steps, p.answers[1].steps} }
 
 // strictness of what is asked about a Safeguard, before and after.
 func (p *probe) strictness(safeguard string) [2]int {
@@ -316,63 +316,24 @@ func (d *difference) listed(side int, name string) string {
 	return strings.Join(places, ", ")
 }
 
-// schedule is when each measure is taken after a shortfall began; negative, never.
-type schedule struct{ warn, isolate, evict, force, stop time.Duration }
-
-const never time.Duration = -1
-
-// scheduleOf follows the measures against pods of a model at some levels from the beginning of a shortfall to the last.
-func scheduleOf(policy *v1alpha1.ScalingPolicy, levels ...string) schedule {
-	s := schedule{never, never, never, never, never}
-	since := time.Unix(0, 0)
-	for now := since; !now.IsZero(); {
-		m := OnShortfall(policy, since, now, levels...)
-		for at, taken := range map[*time.Duration]bool{
-			&s.warn: m.Warn, &s.isolate: m.Isolate, &s.evict: m.Evict, &s.force: m.Force, &s.stop: m.Stop} {
-			if taken && *at == never {
-				*at = now.Sub(since)
-			}
-		}
-		now = m.Next
-	}
-	return s
-}
-
 // to compares schedules: sooner is stricter.
-func (s schedule) to(after schedule) shift {
+func (s Schedule) to(after Schedule) shift {
 	haste := func(d time.Duration) time.Duration {
 		if d == never {
 			return -1 << 62
 		}
 		return -d
 	}
-	moved := raised(haste(s.warn), haste(after.warn))
-	moved.add(raised(haste(s.isolate), haste(after.isolate)))
-	moved.add(raised(haste(s.evict), haste(after.evict)))
-	moved.add(raised(haste(s.force), haste(after.force)))
-	moved.add(raised(haste(s.stop), haste(after.stop)))
+	var moved shift
+	for i := range s {
+		moved.add(raised(haste(s[i]), haste(after[i])))
+	}
 	return moved
-}
-
-func (s schedule) String() string {
-	var parts []string
-	for _, measure := range []struct {
-		word string
-		at   time.Duration
-	}{{"warned of", s.warn}, {"isolated", s.isolate}, {"evicted", s.evict}, {"deleted", s.force}, {"stopped", s.stop}} {
-		if measure.at != never {
-			parts = append(parts, fmt.Sprintf("%s after %s", measure.word, measure.at))
-		}
-	}
-	if len(parts) == 0 {
-		return "pods that run stay"
-	}
-	return strings.Join(parts, ", ")
 }
 
 // compareShortfall groups models by what is done about their pods.
 func (d *difference) compareShortfall() {
-	models := map[[2]schedule][]*probe{}
+	models := map[[2]Schedule][]*probe{}
 	for i := range d.probes {
 		p := &d.probes[i]
 		if steps := p.steps(); steps[0] != steps[1] {

@@ -23,7 +23,7 @@ func anyFramework(t *rapid.T) decision.Framework {
 	}
 	// All levels have the same steps: those of a level stand alone, so a higher one with later steps would be laxer there.
 	if rapid.Bool().Draw(t, "has steps") {
-		steps := aStep(t)
+		steps := someSteps(t)
 		for i := range f.Policy.Spec.Levels {
 			f.Policy.Spec.Levels[i].OnShortfall = steps
 		}
@@ -51,12 +51,30 @@ func anyFramework(t *rapid.T) decision.Framework {
 	return f
 }
 
-func aStep(t *rapid.T) []v1alpha1.ShortfallStep {
-	step := v1alpha1.ShortfallStep{Action: v1alpha1.ShortfallEvict, After: hours(rapid.IntRange(0, 5).Draw(t, "after"))}
-	if rapid.Bool().Draw(t, "by force") {
+// someSteps draws steps of all actions.
+func someSteps(t *rapid.T) []v1alpha1.ShortfallStep {
+	var steps []v1alpha1.ShortfallStep
+	for _, action := range shortfallActions {
+		if rapid.Bool().Draw(t, "has "+string(action)) {
+			steps = append(steps, aStep(t, action))
+		}
+	}
+	return steps
+}
+
+// shortfallActions are all that the API takes.
+var shortfallActions = []v1alpha1.ShortfallAction{
+	v1alpha1.ShortfallWarn, v1alpha1.ShortfallHold, v1alpha1.ShortfallIsolate, v1alpha1.ShortfallEvict, v1alpha1.ShortfallStop}
+
+func aStep(t *rapid.T, action v1alpha1.ShortfallAction) v1alpha1.ShortfallStep {
+	step := v1alpha1.ShortfallStep{Action: action}
+	if action != v1alpha1.ShortfallHold {
+		step.After = hours(rapid.IntRange(0, 5).Draw(t, "after"))
+	}
+	if action == v1alpha1.ShortfallEvict && rapid.Bool().Draw(t, "by force") {
 		step.ForceAfter = hours(rapid.IntRange(5, 9).Draw(t, "force after"))
 	}
-	return []v1alpha1.ShortfallStep{step}
+	return step
 }
 
 func aStandardIn(t *rapid.T, f *decision.Framework) *v1alpha1.Standard {
@@ -141,7 +159,15 @@ var stricter = map[string]func(*rapid.T, *decision.Framework){
 	},
 	"eviction at once, at every level": func(_ *rapid.T, f *decision.Framework) {
 		for i := range f.Policy.Spec.Levels {
-			f.Policy.Spec.Levels[i].OnShortfall = evict(nil, hours(0))
+			l := &f.Policy.Spec.Levels[i]
+			l.OnShortfall = append(slices.Clone(l.OnShortfall), evict(nil, hours(0))...)
+		}
+	},
+	"a step more, at every level": func(t *rapid.T, f *decision.Framework) {
+		step := aStep(t, pick(t, "action", shortfallActions))
+		for i := range f.Policy.Spec.Levels {
+			l := &f.Policy.Spec.Levels[i]
+			l.OnShortfall = append(slices.Clone(l.OnShortfall), step)
 		}
 	},
 	"assessments count for a month": func(_ *rapid.T, f *decision.Framework) { rulesIn(f).MaxAgeMonths = new(int32(1)) },

@@ -87,8 +87,10 @@ func DigestUsed(in Input, v Verdict) string {
 	}
 	u.add("baseline", in.Policy.Spec.BaselineLevel)
 	end, renew := LeaseEnd(in.Policy, time.Time{})
-	steps := scheduleOf(in.Policy, v.DeploymentLevel, v.SecurityLevel)
-	u.addNumbers(int64(end.Sub(renew)), int64(steps.evict), int64(steps.force))
+	u.addNumbers(int64(end.Sub(renew)))
+	for _, at := range ScheduleOf(in.Policy, v.DeploymentLevel, v.SecurityLevel) {
+		u.addNumbers(int64(at))
+	}
 	for i := range v.Safeguards {
 		u.add("safeguard", v.Safeguards[i].Name, in.Specs[v.Safeguards[i].Name])
 	}

@@ -80,10 +80,16 @@ func TestDigestOfWhatIsUsed(t *testing.T) {
 		"a minimum of strength": {func(f *decision.Framework) {
 			f.Policy.Spec.Levels[0].Security.Safeguards[0].MinimumStrength = v1alpha1.StrengthObserved
 		}, true},
-		"what is left open":             {func(f *decision.Framework) { f.Policy.Spec.Levels[1].Security.Unspecified = "there is more" }, true},
-		"what is left open above":       {func(f *decision.Framework) { f.Policy.Spec.Levels[2].Security.Unspecified = "there is more" }, false},
-		"why nothing is required":       {func(f *decision.Framework) { f.Policy.Spec.Levels[2].Deployment.NotRequired = "other words" }, false},
-		"a step of this level":          {func(f *decision.Framework) { f.Policy.Spec.Levels[1].OnShortfall = evict(hours(1), nil) }, true},
+		"what is left open":       {func(f *decision.Framework) { f.Policy.Spec.Levels[1].Security.Unspecified = "there is more" }, true},
+		"what is left open above": {func(f *decision.Framework) { f.Policy.Spec.Levels[2].Security.Unspecified = "there is more" }, false},
+		"why nothing is required": {func(f *decision.Framework) { f.Policy.Spec.Levels[2].Deployment.NotRequired = "other words" }, false},
+		"a step of this level":    {func(f *decision.Framework) { f.Policy.Spec.Levels[1].OnShortfall = evict(hours(1), nil) }, true},
+		"a warning":               {func(f *decision.Framework) { f.Policy.Spec.Levels[1].OnShortfall = stepsOfKind(v1alpha1.ShortfallWarn) }, true},
+		"isolation": {func(f *decision.Framework) {
+			f.Policy.Spec.Levels[1].OnShortfall = stepsOfKind(v1alpha1.ShortfallIsolate)
+		}, true},
+		"a stop":                        {func(f *decision.Framework) { f.Policy.Spec.Levels[1].OnShortfall = stepsOfKind(v1alpha1.ShortfallStop) }, true},
+		"a hold, which changes nothing": {func(f *decision.Framework) { f.Policy.Spec.Levels[1].OnShortfall = stepsOfKind(v1alpha1.ShortfallHold) }, false},
 		"a step of a higher level":      {func(f *decision.Framework) { f.Policy.Spec.Levels[2].OnShortfall = evict(hours(1), nil) }, false},
 		"how long assessments count":    {func(f *decision.Framework) { f.Policy.Spec.Assessment.MaxAgeMonths = new(int32(7)) }, true},
 		"that growth counts":            {func(f *decision.Framework) { f.Policy.Spec.Assessment.MaxComputeFactor = new(int32(4)) }, true},
@@ -136,6 +142,10 @@ func TestDigestOfWhatIsUsed(t *testing.T) {
 			}
 		})
 	}
+}
+
+func stepsOfKind(action v1alpha1.ShortfallAction) []v1alpha1.ShortfallStep {
+	return []v1alpha1.ShortfallStep{{Action: action}}
 }
 
 // TestDigestGoesWithTheAudience holds that what is asked of trusted users bears on a model that is served to them.
@@ -194,11 +204,11 @@ func TestSameDigestSameVerdict(t *testing.T) {
 			t.Fatalf("(-before +after):\n%s", diff)
 		}
 		since := metav1.NewTime(noon)
-		for _, passed := range []time.Duration{0, time.Hour, 10 * time.Hour} {
-			at := since.Add(passed)
+		for passed := range 10 {
+			at := since.Add(time.Duration(passed) * time.Hour)
 			if diff := cmp.Diff(decision.OnShortfall(in.Policy, noon, at, before.DeploymentLevel, before.SecurityLevel),
 				decision.OnShortfall(other.Policy, noon, at, after.DeploymentLevel, after.SecurityLevel)); diff != "" {
-				t.Fatalf("on a shortfall, after %s (-before +after):\n%s", passed, diff)
+				t.Fatalf("on a shortfall, after %d h (-before +after):\n%s", passed, diff)
 			}
 		}
 	})

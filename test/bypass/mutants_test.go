@@ -243,7 +243,7 @@ var firstMutants = []mutant{
 		[]change{{gathering, `return workload.IsIsolation(&p)`, `return false && workload.IsIsolation(&p)`}},
 		[]string{"7: the pods of a revoked"}},
 	{"steps-at-once", "`OnShortfall`: a step is taken when it is due", "all are taken at once",
-		[]change{{steps, `if !now.Before(at) {`, `if true || !now.Before(at) {`}},
+		[]change{{steps, `if now.Before(at) {`, `if false && now.Before(at) {`}},
 		[]string{"7: the pods of a revoked"}},
 	{"adjusts-nothing", "`interlock-hold`: gives pods what the model needs", "it gives nothing",
 		[]change{{adjusting, `return "(!variables.lacking ? [] :`, `return "(true || !variables.lacking ? [] :`}},
