@@ -29,6 +29,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/internal/admission"
 	decisionrecord "github.com/interlock-dev/interlock/internal/record"
@@ -107,6 +108,7 @@ func run(ctx context.Context, c config) error {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
 	rest.QPS = -1 // the API server's priority and fairness decides, which knows its load; a queue of ours would delay revocations
+	transport := fresh.NewTransport(rest)
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme:                        scheme(),
 		Cache:                         cacheOptions(),
@@ -128,7 +130,7 @@ func run(ctx context.Context, c config) error {
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount), Credential: c.credentialExtra}
 	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), clock.RealClock{})
 	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Registries: strings.FieldsFunc(c.evidenceRegistries, func(r rune) bool { return r == ',' }), Refresh: c.evidenceRefresh}
-	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence); err != nil {
+	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence, transport); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

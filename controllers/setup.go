@@ -20,6 +20,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/expiry"
 	"github.com/interlock-dev/interlock/controllers/fallback"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
@@ -46,7 +47,8 @@ type Evidence struct {
 
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
 // it leads, has put all policies into the API server.
-func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds, places Evidence) error {
+func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds,
+	places Evidence, watches fresh.Watches) error {
 	cluster, err := attestation.ClusterID(ctx, mgr.GetAPIReader())
 	if err != nil {
 		return err
@@ -71,13 +73,16 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	if err := errors.Join(mgr.Add(recorder), metrics.Backlog(recorder.Backlog)); err != nil {
 		return fmt.Errorf("set up the decision record: %w", err)
 	}
+	prover := &fresh.Prover{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Watches: watches, Install: install,
+		Evidence: places.Namespace, Pulse: fresh.NewPulse(clock.RealClock{})}
+	go prover.Run(ctx)
 	events := mgr.GetEventRecorder("interlock")
 	workloads := workload.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper(), kinds)
 	enforcement := &admissionctrl.Reconciler{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Install: install, Clock: clock.RealClock{}, Events: events},
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Install: install, Clock: clock.RealClock{}, Events: events},
 		&fallback.Reconciler{Client: mgr.GetClient(), Board: board, Traffic: workload.NewTraffic(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper()), Install: install, Clock: clock.RealClock{}, Events: events},
 		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: attestation.Registries{Allowed: places.Registries}, Clock: clock.RealClock{}},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},

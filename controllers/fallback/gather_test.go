@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -63,7 +64,7 @@ func TestStanding(t *testing.T) {
 			r := &Reconciler{Client: c, Board: verdicts.NewBoard(), Clock: clocktesting.NewFakePassiveClock(now)}
 			big := types.NamespacedName{Namespace: "n", Name: "big"}
 			if tc.decided != "" {
-				r.Board.Put(big, []verdicts.Judgement{{Label: v1alpha1.EnforceLabel, Policy: tc.policy, Verdict: decision.Verdict{Outcome: tc.decided}}})
+				r.Board.Put(big, []verdicts.Judgement{{Label: v1alpha1.EnforceLabel, Policy: tc.policy, Verdict: decision.Verdict{Outcome: tc.decided}}}, fresh.Proof{})
 			}
 			s, _, err := r.standing(t.Context(), big, clearances.Build().Data)
 			if err != nil || s.Outcome != tc.want || s.Ready != 1 || s.Admitted != 3 {

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
@@ -90,12 +92,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, fmt.Errorf("list ModelDeployments: %w", err)
 	}
 	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.ClearancesName}}
-	err := r.keep(ctx, clearances, r.enforced(ns), func() { r.fillClearances(ctx, clearances, ns, models.Items) })
+	err := r.keep(ctx, clearances, r.enforced(ns), func() context.Context {
+		return r.fillClearances(ctx, clearances, ns, models.Items)
+	})
 	if err == nil {
 		ledger := &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.LedgerName}}
-		err = r.keep(ctx, ledger, enrolled(ns), func() { ledger.Spec = r.notices(ns, models.Items) })
+		err = r.keep(ctx, ledger, enrolled(ns), func() context.Context {
+			ledger.Spec = r.notices(ns, models.Items)
+			return ctx
+		})
 	}
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, fresh.ErrLapsed) {
 		// The cache is behind; what it lacks wakes us, and if it does not, this does.
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
@@ -115,14 +122,14 @@ func enrolled(ns *metav1.PartialObjectMetadata) bool {
 	})
 }
 
-// keep brings one object to what fill makes of it, or away if it should not be.
-func (r *Reconciler) keep(ctx context.Context, o client.Object, wanted bool, fill func()) error {
+// keep brings one object to what fill makes of it, or away if it should not be. It writes in the context that fill gives.
+func (r *Reconciler) keep(ctx context.Context, o client.Object, wanted bool, fill func() context.Context) error {
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(o), o)
 	switch {
 	case apierrors.IsNotFound(err) && !wanted:
 		return nil
 	case apierrors.IsNotFound(err):
-		fill()
+		ctx = fill()
 		metrics.LedgerWrites.WithLabelValues(o.GetName()).Inc()
 		return r.Client.Create(ctx, o, client.FieldOwner(FieldManager))
 	case err != nil:
@@ -131,7 +138,7 @@ func (r *Reconciler) keep(ctx context.Context, o client.Object, wanted bool, fil
 		return r.remove(ctx, o)
 	}
 	before := o.DeepCopyObject()
-	fill()
+	ctx = fill()
 	if apiequality.Semantic.DeepEqual(before, o) {
 		return nil
 	}
@@ -162,19 +169,35 @@ func (r *Reconciler) remove(ctx context.Context, o client.Object) error {
 
 // fillClearances writes what the API server reads for each pod. A model that has not been decided since this process began
 // keeps the standing that it has, no longer and under the same policy only: its lease runs on, and is neither renewed nor
-// cut short because we know less than before. What its pods are given stays as well.
-func (r *Reconciler) fillClearances(ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment) {
+// cut short because we know less than before. What its pods are given stays as well. A clearance that is new, renewed or
+// changed is written only while it is proved that what it rests on is current, which the returned context sees to; else
+// the model is decided anew.
+func (r *Reconciler) fillClearances(
+	ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment) context.Context {
 	clearances := admission.Clearances{
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel],
 		Models: map[string]admission.Standing{}}
+	var proofs []fresh.Proof
 	for i := range models {
-		name := models[i].Name
-		judgements, decided := r.Board.Get(client.ObjectKeyFromObject(&models[i]))
-		if j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel); ok && j.Policy == clearances.Policy {
-			clearances.Models[name] = j.Standing()
+		model := client.ObjectKeyFromObject(&models[i])
+		var stands admission.Standing
+		if admission.PolicyOf(cm.Data) == clearances.Policy {
+			stands = admission.Find(cm.Data, model.Name)
 		}
-		if !decided && admission.PolicyOf(cm.Data) == clearances.Policy {
-			clearances.Models[name] = admission.Find(cm.Data, name)
+		judgements, proof, decided := r.Board.Proven(model)
+		j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
+		switch standing := j.Standing(); {
+		case !decided:
+			clearances.Models[model.Name] = stands
+		case !ok || j.Policy != clearances.Policy: // decided under another policy than the one that is enforced now
+		case !standing.Cleared() || standing.Equal(stands):
+			clearances.Models[model.Name] = standing
+		case proof.Holds():
+			clearances.Models[model.Name] = standing
+			proofs = append(proofs, proof)
+		default:
+			clearances.Models[model.Name] = stands
+			r.Board.Recall(model)
 		}
 	}
 	data, left := clearances.Data()
@@ -183,6 +206,7 @@ func (r *Reconciler) fillClearances(ctx context.Context, cm *corev1.ConfigMap, n
 	}
 	cm.Data, cm.BinaryData, cm.Finalizers, cm.OwnerReferences = data, nil, nil, nil
 	cm.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
+	return fresh.Bind(ctx, proofs...)
 }
 
 // maxNotices is the most that is said in one ledger: etcd takes 1.5 MiB an object.

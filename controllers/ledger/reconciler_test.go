@@ -15,12 +15,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -117,7 +119,7 @@ func (c *cluster) relabel(t *testing.T, ns *corev1.Namespace) {
 }
 
 func (c *cluster) decide(model string, judgements ...verdicts.Judgement) {
-	c.board.Put(types.NamespacedName{Namespace: "serving", Name: model}, judgements)
+	c.board.Put(types.NamespacedName{Namespace: "serving", Name: model}, judgements, fresh.NewPulse(clock.RealClock{}).Begin())
 }
 
 func under(label, policy string, outcome v1alpha1.Outcome, advice string) verdicts.Judgement {

@@ -36,6 +36,13 @@ var (
 			"Any increase is an alarm.",
 	})
 
+	// WatchesCut counts watches that were begun again because they stood still.
+	WatchesCut = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "interlock_watches_cut_total",
+		Help: "Watches that brought nothing more though the API server held something newer, and were begun again, by resource. " +
+			"Meanwhile nothing was loosened in the namespace that asked. Any increase is an alarm.",
+	}, []string{"resource"})
+
 	// LedgerWrites counts writes of what the API server reads.
 	LedgerWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "interlock_ledger_writes_total",
@@ -70,7 +77,7 @@ var lapsing = prometheus.NewDesc("interlock_expiries",
 	[]string{"kind", "within"}, nil)
 
 func init() {
-	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, LedgerWrites, RecordEntries, RecordFailures)
+	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, WatchesCut, LedgerWrites, RecordEntries, RecordFailures)
 	Evicted(workload.Eviction{}) // so that a rate can be taken from the first on
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers"
 	"github.com/interlock-dev/interlock/controllers/attestation"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/ledger"
 	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/podrules"
@@ -80,6 +81,7 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workload.New(o.client, o.client, o.client.RESTMapper(), kinds), Board: board, Record: o.record,
 		Rules: podrules.NewRegister(o.clock), Compiler: compiler,
 		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(time.Minute), Namespace: "evidence", Cluster: "cluster"},
+		Fresh:    &fresh.Prover{Cache: o.client, Live: o.client, Install: install, Evidence: "evidence", Pulse: fresh.NewPulse(clock.RealClock{})},
 		Install:  install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o
 }

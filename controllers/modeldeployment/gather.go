@@ -17,6 +17,7 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/attestation"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -71,9 +72,12 @@ type gathered struct {
 	settled time.Time
 	// onlyWaits says that the model meets all that is asked and waits for nothing but that.
 	onlyWaits bool
-	// standing says that the model is cleared now, and lease until when.
-	standing bool
-	lease    time.Time
+	// standing says that the model is cleared now, and lease until when; clearances are those of the namespace.
+	standing   bool
+	lease      time.Time
+	clearances map[string]string
+	// proof says how fresh all this is; without one, nothing may be loosened by it.
+	proof fresh.Proof
 	// inspection is by the Safeguards of the policy that is enforced, and basis what the verdict under it rests on.
 	inspection safeguard.Inspection
 	basis      []decision.Object
@@ -243,7 +247,7 @@ func (r *Reconciler) enrolmentLabels(ctx context.Context, namespace string) (map
 func (r *Reconciler) clearance(ctx context.Context, g *gathered) error {
 	enforced, err := verdicts.Enforced(ctx, r.Client, g.model.Namespace)
 	s := admission.Find(enforced, g.model.Name)
-	g.standing, g.lease = s.Cleared(), s.ValidUntil
+	g.standing, g.lease, g.clearances = s.Cleared(), s.ValidUntil, enforced
 	return err
 }
 

@@ -10,15 +10,15 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/attestation"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/podrules"
 	recordctrl "github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
@@ -54,6 +54,8 @@ type Reconciler struct {
 	Workloads *workload.Workloads
 	// Evidence finds Attestations, and says what becomes of them.
 	Evidence *attestation.Source
+	// Fresh proves that what is known is current.
+	Fresh *fresh.Prover
 	// Install says which namespaces are never enrolled.
 	Install admission.Install
 	Clock   clock.PassiveClock
@@ -65,29 +67,37 @@ type Reconciler struct {
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments;riskreports;attestations;approvals;waivers,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=list;watch
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 
-// Reconcile decides on one model.
+// Reconcile decides on one model. If something is to be loosened by what may be out of date, it waits until that is current.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	result, err := r.reconcile(ctx, req)
+	if errors.Is(err, fresh.ErrBehind) || errors.Is(err, fresh.ErrLapsed) {
+		log.FromContext(ctx).V(1).Info("Looking again before anything is loosened", "because", err.Error())
+		return ctrl.Result{RequeueAfter: catchUp}, nil
+	}
+	return result, err
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	md := &v1alpha1.ModelDeployment{}
 	if err := r.Client.Get(ctx, req.NamespacedName, md); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Board.Drop(req.NamespacedName)
 			r.Record.Note(record.Ended(req.NamespacedName, record.OutcomeUndeclared, r.Clock.Now()))
-			err = r.undeclared(ctx, req.NamespacedName)
+			err = r.undeclared(ctx, req.NamespacedName, r.Fresh.Last(req.Namespace))
 		}
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	g, err := r.gather(ctx, now, md)
+	g, judgements, err := r.decide(ctx, now, md)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	judgements := g.decide(now)
 	if r.mustWait(req.NamespacedName, g, judgements) {
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
@@ -125,49 +135,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.
 func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
 	model := client.ObjectKeyFromObject(g.model)
+	proven := fresh.Bind(ctx, g.proof)
 	switch enforced.Verdict.Outcome {
 	case v1alpha1.OutcomeCleared:
-		return time.Time{}, errors.Join(r.standDown(ctx, model, g.networkPolicies), r.release(ctx, g.fit()))
+		return time.Time{}, errors.Join(r.standDown(proven, model, g.networkPolicies), r.release(proven, g.fit()))
 	case v1alpha1.OutcomeRevoked:
 		if g.onlyWaits {
 			return time.Time{}, nil
 		}
 		return r.shortfall(ctx, now, g, enforced, report)
 	case "": // Nothing is enforced here any more, so nothing may hold a pod.
-		return time.Time{}, errors.Join(r.standDown(ctx, model, g.networkPolicies), r.release(ctx, g.held()))
+		return time.Time{}, errors.Join(r.standDown(proven, model, g.networkPolicies), r.release(proven, g.held()))
 	default:
 		if r.lasts(g, enforced) {
 			return r.shortfall(ctx, now, g, enforced, report)
 		}
-		return time.Time{}, r.standDown(ctx, model, g.networkPolicies)
+		return time.Time{}, r.standDown(proven, model, g.networkPolicies)
 	}
-}
-
-// undeclared sees to the pods of a model that is not declared. If their namespace is not enrolled (any more) they are
-// free. In one that is, those at the gate stay there, and the package stray sees to the others: what was done about them
-// is taken back when none of these is left, or the declaration could be taken back to undo it.
-func (r *Reconciler) undeclared(ctx context.Context, model types.NamespacedName) error {
-	labels, err := r.enrolmentLabels(ctx, model.Namespace)
-	if err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	pods, err := r.pods(ctx, model)
-	if err != nil {
-		return err
-	}
-	g := &gathered{model: &v1alpha1.ModelDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: model.Namespace, Name: model.Name}}, pods: pods}
-	if err := r.surroundings(ctx, g); err != nil {
-		return err
-	}
-	_, enforced := labels[v1alpha1.EnforceLabel]
-	if enforced && len(g.admitted()) > 0 {
-		return nil
-	}
-	err = r.standDown(ctx, model, g.networkPolicies)
-	if enforced {
-		return err
-	}
-	return errors.Join(err, r.release(ctx, g.held()))
 }
 
 // agrees says whether the API server enforces the verdict already: what clears a model must stand there before a

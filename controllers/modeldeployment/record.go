@@ -27,7 +27,7 @@ func (r *Reconciler) post(now time.Time, g *gathered, judgements []verdicts.Judg
 	case enforced.Verdict.Cleared() && !r.Record.Note(g.record(now, enforced)):
 		return false
 	}
-	r.Board.Put(model, judgements)
+	r.Board.Put(model, judgements, g.proof)
 	return true
 }
 

@@ -45,6 +45,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Waiver{}, handler.EnqueueRequestsFromMapFunc(modelWaived), specChanged).
 		Watches(&corev1.ConfigMap{}, clearancesHandler{r}).
 		WatchesRawSource(r.Record.Changes()).
+		WatchesRawSource(r.Board.Recalled()).
 		WatchesRawSource(retry.Recall("stopped workloads", r.Workloads.Recall)).
 		WatchesRawSource(r.Rules.Changes(handler.EnqueueRequestsFromMapFunc(r.allModels))).
 		Complete(r)

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/adjust"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -111,7 +112,7 @@ func (r *Reconciler) isThere(t *testing.T) bool {
 // What was put around a model goes when it is known that nobody asks for it, and not when less is known than before.
 func TestWhatBecomesOfAnObject(t *testing.T) {
 	put := func(change func(*verdicts.Judgement)) func(*testing.T, *Reconciler) {
-		return func(_ *testing.T, r *Reconciler) { r.Board.Put(llm, judged(change)) }
+		return func(_ *testing.T, r *Reconciler) { r.Board.Put(llm, judged(change), fresh.Proof{}) }
 	}
 	change := func(o client.Object, edit func()) func(*testing.T, *Reconciler) {
 		return func(t *testing.T, r *Reconciler) {
@@ -155,7 +156,7 @@ func TestWhatBecomesOfAnObject(t *testing.T) {
 			made := walled().Build()
 			made.UID, made.Generation = "wall", 1
 			r := newReconciler(t, made, builder.ModelDeployment(llm.Namespace, llm.Name).Build())
-			r.Board.Put(llm, judged(nil))
+			r.Board.Put(llm, judged(nil), fresh.Proof{})
 			r.reconcileOnce(t)
 			if !r.isThere(t) {
 				t.Fatal("it was never applied")

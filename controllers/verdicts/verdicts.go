@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -65,29 +66,69 @@ func Enforced(ctx context.Context, reader client.Reader, namespace string) (map[
 type Board struct {
 	mu     sync.Mutex
 	models map[types.NamespacedName][]Judgement
+	// proofs say how fresh that was on which the judgements rest.
+	proofs map[types.NamespacedName]fresh.Proof
 	// listeners are told of each model that was decided anew.
 	listeners []func(model types.NamespacedName)
+	// recallers are told of each model that is to be decided anew.
+	recallers []func(model types.NamespacedName)
 }
 
 // NewBoard returns a Board with nothing on it.
-func NewBoard() *Board { return &Board{models: map[types.NamespacedName][]Judgement{}} }
+func NewBoard() *Board {
+	return &Board{models: map[types.NamespacedName][]Judgement{}, proofs: map[types.NamespacedName]fresh.Proof{}}
+}
 
-// Put notes the judgements on a model, and wakes who listens if they have changed.
-func (b *Board) Put(model types.NamespacedName, judgements []Judgement) {
+// Put notes the judgements on a model, and wakes who listens if they have changed. What loosens by them has to be written
+// while the proof holds.
+func (b *Board) Put(model types.NamespacedName, judgements []Judgement, proof fresh.Proof) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if have, ok := b.models[model]; ok && reflect.DeepEqual(have, judgements) {
-		return
+	have, ok := b.models[model]
+	b.models[model], b.proofs[model] = judgements, proof
+	if !ok || !reflect.DeepEqual(have, judgements) {
+		b.tell(model)
 	}
-	b.models[model] = judgements
-	b.tell(model)
+}
+
+// Proven is Get, and says how fresh that was on which the judgements rest.
+func (b *Board) Proven(model types.NamespacedName) (judgements []Judgement, proof fresh.Proof, decided bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	judgements, decided = b.models[model]
+	return judgements, b.proofs[model], decided
+}
+
+// Recall forgets the judgements on a model, since they may rest on what is out of date, and has it decided anew.
+func (b *Board) Recall(model types.NamespacedName) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(model)
+	for _, recall := range b.recallers {
+		recall(model)
+	}
+}
+
+// Recalled is a source of requests that name the models to be decided anew.
+func (b *Board) Recalled() source.Source {
+	return source.Func(func(_ context.Context, q queue) error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.recallers = append(b.recallers, func(model types.NamespacedName) { q.Add(reconcile.Request{NamespacedName: model}) })
+		return nil
+	})
+}
+
+func (b *Board) forget(model types.NamespacedName) {
+	delete(b.models, model)
+	delete(b.proofs, model)
 }
 
 // Drop forgets a model that is gone.
 func (b *Board) Drop(model types.NamespacedName) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.models, model)
+	b.forget(model)
 	b.tell(model)
 }
 

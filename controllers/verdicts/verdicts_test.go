@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
@@ -68,7 +69,7 @@ func TestBoard(t *testing.T) {
 	if _, decided := b.Get(named("opus")); decided {
 		t.Error("decided before anything was put")
 	}
-	b.Put(named("opus"), judged(v1alpha1.OutcomeHeld, time.Time{})) // before anybody listens
+	b.Put(named("opus"), judged(v1alpha1.OutcomeHeld, time.Time{}), fresh.Proof{}) // before anybody listens
 	w := start(t, b)
 
 	for _, step := range []struct {
@@ -76,14 +77,14 @@ func TestBoard(t *testing.T) {
 		do   func()
 		want []string
 	}{
-		{"the same again", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeHeld, time.Time{})) }, nil},
-		{"another outcome", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeCleared, nine)) }, []string{"serving"}},
-		{"the same, decided anew", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeCleared, nine)) }, nil},
-		{"another end", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeCleared, nine.Add(time.Minute))) }, []string{"serving"}},
-		{"another model", func() { b.Put(named("haiku"), judged(v1alpha1.OutcomeCleared, nine)) }, []string{"serving"}},
-		{"no judgement any more", func() { b.Put(named("haiku"), nil) }, []string{"serving"}},
+		{"the same again", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeHeld, time.Time{}), fresh.Proof{}) }, nil},
+		{"another outcome", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeCleared, nine), fresh.Proof{}) }, []string{"serving"}},
+		{"the same, decided anew", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeCleared, nine), fresh.Proof{}) }, nil},
+		{"another end", func() { b.Put(named("opus"), judged(v1alpha1.OutcomeCleared, nine.Add(time.Minute)), fresh.Proof{}) }, []string{"serving"}},
+		{"another model", func() { b.Put(named("haiku"), judged(v1alpha1.OutcomeCleared, nine), fresh.Proof{}) }, []string{"serving"}},
+		{"no judgement any more", func() { b.Put(named("haiku"), nil, fresh.Proof{}) }, []string{"serving"}},
 		{"a namesake elsewhere", func() {
-			b.Put(types.NamespacedName{Namespace: "other", Name: "opus"}, judged(v1alpha1.OutcomeCleared, nine))
+			b.Put(types.NamespacedName{Namespace: "other", Name: "opus"}, judged(v1alpha1.OutcomeCleared, nine), fresh.Proof{})
 		}, []string{"other"}},
 		{"dropped", func() { b.Drop(named("haiku")) }, []string{"serving"}},
 	} {
@@ -104,7 +105,7 @@ func TestBoard(t *testing.T) {
 
 func TestDecidedWithoutJudgementIsDecided(t *testing.T) {
 	b := NewBoard()
-	b.Put(named("opus"), nil)
+	b.Put(named("opus"), nil, fresh.Proof{})
 	if judgements, decided := b.Get(named("opus")); !decided || len(judgements) != 0 {
 		t.Errorf("decided: %v, %v: a model of a namespace that is not enrolled keeps its old clearance for ever", decided, judgements)
 	}
@@ -134,16 +135,16 @@ func TestStanding(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	b := NewBoard()
-	b.Put(named("a"), judged(v1alpha1.OutcomeCleared, nine))
-	b.Put(named("b"), judged(v1alpha1.OutcomeCleared, nine))
-	b.Put(named("c"), judged(v1alpha1.OutcomeRevoked, nine))
-	b.Put(named("not-enrolled"), nil)
+	b.Put(named("a"), judged(v1alpha1.OutcomeCleared, nine), fresh.Proof{})
+	b.Put(named("b"), judged(v1alpha1.OutcomeCleared, nine), fresh.Proof{})
+	b.Put(named("c"), judged(v1alpha1.OutcomeRevoked, nine), fresh.Proof{})
+	b.Put(named("not-enrolled"), nil, fresh.Proof{})
 	missing := judged(v1alpha1.OutcomeHeld, nine)
 	missing[0].PolicyDigest, missing[0].Policy = "", "a name that anybody may have put on a namespace"
-	b.Put(named("d"), missing)
+	b.Put(named("d"), missing, fresh.Proof{})
 	tried := append(judged(v1alpha1.OutcomeCleared, nine), judged(v1alpha1.OutcomeHeld, nine)[0], judged(v1alpha1.OutcomeHeld, nine)[0])
 	tried[1].Label, tried[1].Policy, tried[2].Label = v1alpha1.WarnLabel, "next", v1alpha1.AuditLabel
-	b.Put(named("e"), tried)
+	b.Put(named("e"), tried, fresh.Proof{})
 	got := map[string]int{}
 	for standing, n := range b.Count() {
 		got[standing.Mode+" "+standing.Policy+" "+standing.Outcome] = n
@@ -162,7 +163,7 @@ func TestBoardServesManyAtOnce(t *testing.T) {
 		wg.Go(func() {
 			for i := range 200 {
 				model := named(fmt.Sprintf("model-%d", worker))
-				b.Put(model, judged(v1alpha1.OutcomeCleared, nine.Add(time.Duration(i)*time.Second)))
+				b.Put(model, judged(v1alpha1.OutcomeCleared, nine.Add(time.Duration(i)*time.Second)), fresh.Proof{})
 				if judgements, decided := b.Get(model); !decided || !judgements[0].Verdict.ValidUntil.Equal(nine.Add(time.Duration(i)*time.Second)) {
 					t.Errorf("put %d, got %v", i, judgements)
 				}

@@ -67,6 +67,12 @@ func Isolate(ctx context.Context, c client.Client, model types.NamespacedName, t
 	return nil
 }
 
+// Isolated says whether a NetworkPolicy is there that isolates a model.
+func Isolated(model types.NamespacedName, there []networkingv1.NetworkPolicy) bool {
+	have := isolationOf(model, there)
+	return have != nil && have.DeletionTimestamp == nil
+}
+
 // EndIsolation takes what isolates a model away, if that is there.
 func EndIsolation(ctx context.Context, c client.Client, model types.NamespacedName, there []networkingv1.NetworkPolicy) error {
 	have := isolationOf(model, there)

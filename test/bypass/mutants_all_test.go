@@ -5,4 +5,5 @@ import "slices"
 // mutants are those of all topics. A topic that is added gets a file of its own and a line here.
 var mutants = slices.Concat(
 	firstMutants,
+	freshMutants,
 )

@@ -155,7 +155,7 @@ var firstMutants = []mutant{
 	{"ephemeral-unruled", "`AllContainers`: ephemeral containers count in pod rules", "they do not",
 		[]change{{ruling, ` + object.spec.?ephemeralContainers.orValue([])`, ``}}, []string{"5: what a pod rule asks"}},
 	{"unfit-released", "release: only pods that are fit, and `interlock-guard` looks again", "neither looks",
-		[]change{rulesOnlyAtCreation, {model, `r.release(ctx, g.fit())`, `r.release(ctx, g.held())`}},
+		[]change{rulesOnlyAtCreation, {model, `r.release(proven, g.fit())`, `r.release(ctx, g.held())`}},
 		[]string{"5: what is slipped", "11: a pod that a mutator gives"}},
 
 	{"nothing-held", "`interlock-hold` and `interlock-admit`: no clearance, no start", "the one adds no gate, the other asks for none",
@@ -195,14 +195,13 @@ var firstMutants = []mutant{
 		[]string{"29: taking back", "2: pods that ran before"}},
 
 	{"never-revoked", "ledger controller: writes what the verdict is now", "what is cleared once stays so",
-		[]change{{ledgers, `		if !decided && admission.PolicyOf`, `		if have := admission.Find(cm.Data, name); have.Cleared() {
-			clearances.Models[name] = have
-		}
-		if !decided && admission.PolicyOf`}},
+		[]change{{ledgers, `		case !standing.Cleared() || standing.Equal(stands):`, `		case stands.Cleared():
+			clearances.Models[model.Name] = stands
+		case !standing.Cleared() || standing.Equal(stands):`}},
 		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard", "10: what is kept"}},
 	{"all-released", "release: only of a cleared model, and `interlock-guard` looks again", "neither looks",
-		[]change{unclearedRelease, {model, `return time.Time{}, r.standDown(ctx, model, g.networkPolicies)`,
-			`return time.Time{}, errors.Join(r.standDown(ctx, model, g.networkPolicies), r.release(ctx, g.held()))`}},
+		[]change{unclearedRelease, {model, `return time.Time{}, r.standDown(proven, model, g.networkPolicies)`,
+			`return time.Time{}, errors.Join(r.standDown(proven, model, g.networkPolicies), r.release(ctx, g.held()))`}},
 		[]string{"34: a manager that is killed while", "34: whenever a manager", "34: two managers"}},
 	{"managers-disagree", "`LeaseEnd`: ends lie on a grid of time, so that two managers agree", "each process has a grid of its own",
 		[]change{{decisions, `slot := now.UTC().Truncate(half)`, `slot := now.UTC().Truncate(half).Add(time.Duration(os.Getpid()%60) * time.Second)`},

@@ -56,6 +56,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("weights", weightTricks)
 	Describe("surroundings", surroundingTricks)
 	Describe("faults", faults)
+	Describe("pauses", Ordered, pauses)
 	Describe("evidence that breaks things", evidenceFaults)
 	Describe("enforcement removed", removal)
 })

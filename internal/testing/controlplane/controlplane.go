@@ -278,6 +278,29 @@ func (cp *ControlPlane) RestartAPIServer(ctx context.Context) error {
 	return cp.StartAPIServer(ctx)
 }
 
+// RestartEtcd kills etcd, starts it again on the same port and data, and returns when it serves. The API server connects to it
+// by itself.
+func (cp *ControlPlane) RestartEtcd(ctx context.Context) error {
+	if err := cp.kill(etcd); err != nil {
+		return err
+	}
+	return cp.startEtcd(ctx)
+}
+
+// EtcdURL is where etcd serves its clients, without asking who they are.
+func (cp *ControlPlane) EtcdURL() string { return "http://" + loopback(cp.etcdPort) }
+
+// Signal sends a signal to a component, such as etcd or kube-apiserver. One that was stopped by it goes on by another.
+func (cp *ControlPlane) Signal(component string, signal os.Signal) error {
+	cp.mu.Lock()
+	defer cp.mu.Unlock()
+	p := cp.processes[component]
+	if p == nil {
+		return fmt.Errorf("%s does not run", component)
+	}
+	return p.Signal(signal)
+}
+
 // run starts a component and watches it: if it ends of itself, Failed tells.
 func (cp *ControlPlane) run(name string, args []string) (*process.Process, error) {
 	cp.mu.Lock()

@@ -136,6 +136,9 @@ func (m *Manager) ready(ctx context.Context) error {
 	return errors.Join(err, response.Body.Close())
 }
 
+// Signal sends the manager a signal, such as one that pauses it.
+func (m *Manager) Signal(signal os.Signal) error { return m.process.Signal(signal) }
+
 // Kill ends the manager at once with SIGKILL, as a crash would, and waits until it is gone. Its lease stays, so
 // another manager leads only when that has run out.
 func (m *Manager) Kill() error { return m.process.Kill() }

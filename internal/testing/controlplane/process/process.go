@@ -95,6 +95,14 @@ func (p *Process) Running() bool {
 	}
 }
 
+// Signal sends the process a signal.
+func (p *Process) Signal(signal os.Signal) error {
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		return fmt.Errorf("send %s to %s (pid %d): %w", signal, p.spec.Name, p.PID(), err)
+	}
+	return nil
+}
+
 // Kill ends the process at once with SIGKILL and waits until it is gone. It does nothing to one that has ended.
 func (p *Process) Kill() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {

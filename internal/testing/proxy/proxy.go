@@ -1,0 +1,139 @@
+// Package proxy stands between a client and an API server, and lets watches stand still while all else goes on.
+//
+// It speaks plain HTTP on loopback. It imports nothing of this module.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"path"
+	"sync"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// A Proxy hands requests on to one API server.
+type Proxy struct {
+	server *http.Server
+	url    string
+
+	mu sync.Mutex
+	// begun counts the watches.
+	begun   int
+	stalled map[string]*stall
+}
+
+// stall lets watches of a resource stand still.
+type stall struct {
+	// last is the number of the last watch that stands still.
+	last int
+	// over is closed when they go on.
+	over chan struct{}
+}
+
+// Start starts a proxy before the API server of a config. Whoever goes through it acts as the user of that config: kubectl
+// and client-go send no credentials over plain HTTP.
+func Start(config *rest.Config) (*Proxy, error) {
+	transport, err := rest.TransportFor(config)
+	if err != nil {
+		return nil, err
+	}
+	target, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{url: "http://" + listener.Addr().String(), stalled: map[string]*stall{}}
+	p.server = &http.Server{Handler: &httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:      transport,
+		FlushInterval:  -1,
+		ModifyResponse: p.slow,
+		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}}
+	go func() { _ = p.server.Serve(listener) }()
+	return p, nil
+}
+
+// Close ends the proxy, and what goes through it.
+func (p *Proxy) Close() error { return p.server.Close() }
+
+// Kubeconfig writes a kubeconfig that goes through the proxy.
+func (p *Proxy) Kubeconfig(path string) error {
+	const name = "proxy"
+	return clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{name: {Server: p.url}},
+		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name}},
+		CurrentContext: name,
+	}, path)
+}
+
+// Stall lets the watches of a resource, such as networkpolicies, stand still: those there are, and new ones.
+func (p *Proxy) Stall(resource string) { p.stall(resource, math.MaxInt) }
+
+// StallOpen is Stall for those that there are.
+func (p *Proxy) StallOpen(resource string) { p.stall(resource, 0) }
+
+func (p *Proxy) stall(resource string, last int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stalled[resource] == nil {
+		p.stalled[resource] = &stall{max(last, p.begun), make(chan struct{})}
+	}
+}
+
+// Resume lets them go on, and loses nothing.
+func (p *Proxy) Resume(resource string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.stalled[resource]; s != nil {
+		close(s.over)
+		delete(p.stalled, resource)
+	}
+}
+
+func (p *Proxy) slow(response *http.Response) error {
+	request := response.Request
+	if request.URL.Query().Get("watch") == "true" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.begun++
+		response.Body = &body{response.Body, p, p.begun, path.Base(request.URL.Path), request.Context()}
+	}
+	return nil
+}
+
+type body struct {
+	io.ReadCloser
+	proxy    *Proxy
+	number   int
+	resource string
+	ctx      context.Context
+}
+
+// Read gives nothing while the watch stands still.
+func (b *body) Read(into []byte) (int, error) {
+	n, err := b.ReadCloser.Read(into)
+	b.proxy.mu.Lock()
+	stalled := b.proxy.stalled[b.resource]
+	b.proxy.mu.Unlock()
+	if stalled == nil || b.number > stalled.last {
+		return n, err
+	}
+	select {
+	case <-stalled.over:
+		return n, err
+	case <-b.ctx.Done():
+		return 0, fmt.Errorf("a watch of %s that stood still: %w", b.resource, b.ctx.Err())
+	}
+}

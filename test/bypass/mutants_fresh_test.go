@@ -1,0 +1,16 @@
+package bypass
+
+const (
+	proving = "controllers/fresh/prover.go"
+)
+
+// freshMutants believe what the operator holds in its caches.
+var freshMutants = []mutant{
+	{"caches-believed", "operator: what its caches hold is compared with the API server before anything is loosened", "every cache passes",
+		[]change{{proving, `if live.lacking(known) {`, `if false && live.lacking(known) {`}},
+		[]string{"37: while a watch stands still", "57: a manager that was paused"}},
+	{"stalls-unnoticed", "operator: a watch that lacks something for long is begun again", "it is left alone",
+		[]change{{proving, `		p.Watches.Cut(resource)
+`, ``}},
+		[]string{"37: a watch that stands still"}},
+}
