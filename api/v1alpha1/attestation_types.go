@@ -81,7 +81,8 @@ type AttestationStatus struct {
 	// +kubebuilder:validation:MaxLength=300
 	PredicateType string `json:"predicateType,omitempty"`
 
-	// time at which the statement says that what it is about was done, or at which it was signed, if that is earlier.
+	// time at which the statement says that what it is about was done, or at which it was signed, if that is earlier. Absent:
+	// it says none, as a statement on what a thing is may.
 	// +optional
 	Time *metav1.Time `json:"time,omitempty"`
 

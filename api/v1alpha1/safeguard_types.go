@@ -88,7 +88,8 @@ type EvidenceRule struct {
 	// +kubebuilder:validation:Maximum=16
 	Threshold int32 `json:"threshold,omitempty"`
 
-	// maxAgeDays is how old the statement may be, in days of 24 hours. Absent: as old as the model.
+	// maxAgeDays is how old the statement may be, in days of 24 hours. One that says no time does not count then. Absent: as
+	// old as the model.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=3650

@@ -224,7 +224,7 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 	ready.Message = strings.Join(slices.Compact(refused), "; ")
 	if len(status.Signers) > 0 {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonVerified, "signed by "+strings.Join(status.Signers, ", ")
-		if status.Time.After(r.Clock.Now()) {
+		if status.Time != nil && status.Time.After(r.Clock.Now()) {
 			ready.Message += fmt.Sprintf("; it is dated %s and does not count before", status.Time.UTC().Format(time.RFC3339))
 		}
 	}
@@ -258,8 +258,10 @@ func describe(status *v1alpha1.AttestationStatus, s *evidence.Statement) {
 	if status.Time != nil && s.Time.Before(status.Time.Time) {
 		return
 	}
-	status.PredicateType = decision.OneLine(s.PredicateType, maxPredicateType)
-	status.Time = &metav1.Time{Time: s.Time.Truncate(time.Second)}
+	status.PredicateType, status.Time = decision.OneLine(s.PredicateType, maxPredicateType), nil
+	if !s.Undated() {
+		status.Time = &metav1.Time{Time: s.Time.Truncate(time.Second)}
+	}
 	status.Subjects = nil
 	for _, subject := range s.Subjects[:min(len(s.Subjects), maxSubjects)] {
 		status.Subjects = append(status.Subjects, decision.OneLine(subject, maxSubject))

@@ -125,14 +125,14 @@ func (s *Store) Trust(policy *v1alpha1.ScalingPolicy) (*evidence.Trust, error) {
 func (s *Store) Attested(a *v1alpha1.Attestation, trust *evidence.Trust) []safeguard.Attested {
 	name := a.Namespace + "/" + a.Name
 	if a.Spec.Content != "" {
-		return []safeguard.Attested{s.attested(name, a.Spec.Content, trust)}
+		return []safeguard.Attested{s.attested(a, name, a.Spec.Content, trust)}
 	}
 	d := s.download(a)
 	results := make([]safeguard.Attested, 0, len(d.found)+1)
 	for _, f := range d.found {
 		result := safeguard.Attested{Name: name, Err: f.err}
 		if f.err == nil {
-			result = s.attested(name, f.content, trust)
+			result = s.attested(a, name, f.content, trust)
 		}
 		if a.Spec.Referrers != nil {
 			// Long ago, if not all of it has been seen yet: what failed counts even so, and nothing else.
@@ -154,10 +154,22 @@ func (d *download) never(a *v1alpha1.Attestation) bool {
 	return len(d.found) == 0
 }
 
-func (s *Store) attested(name, content string, trust *evidence.Trust) safeguard.Attested {
+// attested gives what becomes of one content that an Attestation brings. The API server noted when the Attestation was made,
+// and what it holds or names by a digest cannot be younger. What refers to something may be.
+func (s *Store) attested(a *v1alpha1.Attestation, name, content string, trust *evidence.Trust) safeguard.Attested {
 	verified := s.answer(question{content, trust.Keys}, trust)
-	return safeguard.Attested{Name: name, Statement: verified.statement, Err: verified.err}
+	switch statement := verified.statement; {
+	case statement == nil || !statement.Undated():
+		return safeguard.Attested{Name: name, Statement: statement, Err: verified.err}
+	case a.Spec.Referrers != nil:
+		return safeguard.Attested{Name: name, Err: errUndatedReferrer}
+	default:
+		return safeguard.Attested{Name: name, Statement: statement.SeenBy(a.CreationTimestamp.Time)}
+	}
 }
+
+var errUndatedReferrer = fmt.Errorf("nothing says when the statement was made, and what refers to a subject may come at any time: "+
+	"give its subject the annotation %s, or bring it in an Attestation of its own", evidence.TimeAnnotation)
 
 func (s *Store) answer(q question, trust *evidence.Trust) answer {
 	if known, ok := s.known(q); ok {

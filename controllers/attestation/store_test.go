@@ -190,3 +190,27 @@ func TestStoreTellsObjectsOfOneNameApart(t *testing.T) {
 		t.Errorf("Attested = %+v, want it on its way", got)
 	}
 }
+
+// What says no time was there when the API server noted the Attestation that brings it, unless it may have come later.
+func TestStoreSaysWhenTheUndatedWasSeen(t *testing.T) {
+	s := NewStore(time.Minute)
+	content := signing.ModelSigning(strings.Repeat("ab", 32)).Bundle(redTeam)
+	trust, err := s.Trust(policy(1, v1alpha1.Signer{Name: "a", Key: redTeam.PEM}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noted := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	brought, named, referring := builder.Attestation("n", "brought", content), builder.AttestationIn("n", "named", "r"), builder.AttestationAbout("n", "referring", "r", bundleType)
+	for _, a := range []*v1alpha1.Attestation{brought, named, referring} {
+		a.UID, a.CreationTimestamp = types.UID(a.Name), metav1.Time{Time: noted}
+		_ = s.put(a, download{found: []found{{digest: "sha256:" + strings.Repeat("a", 64), content: content}}, listed: noted})
+	}
+	for _, a := range []*v1alpha1.Attestation{brought, named} {
+		if got := one(t, s, a, trust); got.Statement == nil || !got.Statement.Signatures[0].Time.Equal(noted) || !got.Statement.Undated() {
+			t.Errorf("%s: Attested = %+v", a.Name, got)
+		}
+	}
+	if got := one(t, s, referring, trust); got.Statement != nil || !errors.Is(got.Err, errUndatedReferrer) {
+		t.Errorf("Attested = %+v", got)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -47,7 +48,8 @@ type Statement struct {
 	// Failed says what went wrong by the statement's own account; empty, nothing did.
 	Failed string
 	// Time is when what the statement is about was done by its own account, or when it was signed, if that is proven to be
-	// earlier. It may lie in the future; whoever uses the statement has a clock and must look.
+	// earlier. It may lie in the future; whoever uses the statement has a clock and must look. Zero means that nothing says
+	// when: only a statement on what a thing is may be undated.
 	Time time.Time
 }
 
@@ -55,10 +57,23 @@ type Statement struct {
 type Signature struct {
 	// Key identifies the key or the identity, whatever it is called.
 	Key string
-	// Time of signing.
+	// Time of signing. Of an undated statement it is the latest that it can be, and zero as long as that is not known either.
 	Time time.Time
 	// Proven says that a log or a timestamping authority vouches for the time; else it is the signer's word.
 	Proven bool
+}
+
+// Undated says that nothing tells when the statement was made.
+func (s *Statement) Undated() bool { return s.Time.IsZero() }
+
+// SeenBy gives an undated statement that is known to have been there at a time: its signatures are no younger than that.
+func (s *Statement) SeenBy(seen time.Time) *Statement {
+	known := *s
+	known.Signatures = slices.Clone(s.Signatures)
+	for i := range known.Signatures {
+		known.Signatures[i].Time = seen
+	}
+	return &known
 }
 
 // Panic is the error of a verification that broke down: it found out nothing.

@@ -321,6 +321,9 @@ func TestPredicates(t *testing.T) {
 		"vulnerabilities":            {signed(evidence.TypeVulns, `{"scanner":{"uri":"s"},"metadata":{"scanFinishedOn":`+when+`}}`, none), made, "", ""},
 		"signed model": {signing.Statement{Type: evidence.TypeModelSigning, Subjects: []string{filesDigest}, Time: made,
 			Predicate: object(t, files)}.Sign(key), made, "", ""},
+		"signed model without time": {signing.Statement{Type: evidence.TypeModelSigning, Subjects: []string{filesDigest},
+			Predicate: object(t, files)}.Sign(key), none, "", ""},
+		"signed model without time, bundled": {signing.ModelSigning(strings.Repeat("0", 64)).Bundle(key), none, "", ""},
 		"signed model of other files": {signing.Statement{Type: evidence.TypeModelSigning, Subjects: []string{weights}, Time: made,
 			Predicate: object(t, files)}.Sign(key), none, "", "the subject has another"},
 		"report":                    {review.With(map[string]any{"kind": "Report", "report": map[string]any{"digest": map[string]any{"sha256": strings.Repeat("0", 64)}}}).Sign(key), made, "", ""},
@@ -388,6 +391,28 @@ func object(t *testing.T, text string) map[string]any {
 		t.Fatal(err)
 	}
 	return o
+}
+
+// What model_signing v1.1.1 writes with a key has neither a time nor a log entry.
+func TestVerifiesWhatModelSigningSigned(t *testing.T) {
+	trusted, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "training", Key: read(t, "testdata", "model_signing.pub")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := evidence.Verify([]byte(read(t, "testdata", "model.sig")), trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"sha256:1a92a59f282f88c9b2f5d9cb2d0317ef19c4470dcba83885da3c0fdae4840eae"}
+	if diff := cmp.Diff(want, s.Subjects); diff != "" || !s.Undated() || s.PredicateType != evidence.TypeModelSigning {
+		t.Errorf("%+v\n-want +got:\n%s", s, diff)
+	}
+	if ok, why := trusted.Accepts("training", s.SeenBy(made).Signatures[0]); !ok {
+		t.Errorf("Accepts = %v, %v", ok, why)
+	}
+	if !s.Signatures[0].Time.IsZero() {
+		t.Error("SeenBy changed what others see")
+	}
 }
 
 func TestSubjectsGiveTwoTimes(t *testing.T) {

@@ -26,6 +26,8 @@ const (
 type predicate struct {
 	read func(s *Statement) (failed string, err error)
 	time []string
+	// lasting types say what a thing is, and not what was done at a time. Their statements need no time.
+	lasting bool
 }
 
 var predicates = map[string]predicate{
@@ -34,7 +36,7 @@ var predicates = map[string]predicate{
 	TypeProvenance:   {read: provenance, time: []string{"runDetails", "metadata", "finishedOn"}},
 	TypeVSA:          {read: summary, time: []string{"timeVerified"}},
 	TypeCycloneDX:    {read: billOfMaterials, time: []string{"metadata", "timestamp"}},
-	TypeModelSigning: {read: modelSigning},
+	TypeModelSigning: {read: modelSigning, lasting: true},
 }
 
 func predicateOf(predicateType string) predicate {

@@ -76,8 +76,8 @@ func readEnvelope(object map[string]any) (*dsse.Envelope, error) {
 	return e, nil
 }
 
-// timeAnnotation of a subject gives the time of a statement whose predicate has no field for it.
-const timeAnnotation = "interlock.dev/time"
+// TimeAnnotation of a subject gives the time of a statement whose predicate has no field for it.
+const TimeAnnotation = "interlock.dev/time"
 
 func readStatement(payload []byte) (*Statement, time.Time, error) {
 	object, err := readObject(payload)
@@ -139,12 +139,12 @@ func readSubject(value any) (*intoto.ResourceDescriptor, time.Time, error) {
 		return nil, time.Time{}, fmt.Errorf("the sha256 digest %.80q is not 64 lower-case hexadecimal digits", digest)
 	}
 	annotations, _ := object["annotations"].(map[string]any)
-	if _, ok := annotations[timeAnnotation]; !ok {
+	if _, ok := annotations[TimeAnnotation]; !ok {
 		return r, time.Time{}, nil
 	}
-	when, err := readTime(at(annotations, timeAnnotation))
+	when, err := readTime(at(annotations, TimeAnnotation))
 	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("annotation %s: %w", timeAnnotation, err)
+		return nil, time.Time{}, fmt.Errorf("annotation %s: %w", TimeAnnotation, err)
 	}
 	return r, when, nil
 }
@@ -159,6 +159,7 @@ func readTime(text string) (time.Time, error) {
 
 // date sets the time of the statement: that which its predicate gives, else that of its subjects' annotation, else that
 // of signing, and never later than a proven time of signing. Signatures without a proven time have the statement's word.
+// Only a statement of a lasting type may have none of these.
 func (s *Statement) date(annotated time.Time) error {
 	claimed, err := predicateTime(s)
 	if err != nil {
@@ -174,8 +175,8 @@ func (s *Statement) date(annotated time.Time) error {
 			s.Time = signature.Time
 		}
 	}
-	if s.Time.IsZero() {
-		return fmt.Errorf("nothing says when the statement was made: give the subject the annotation %s, or sign into a transparency log", timeAnnotation)
+	if s.Undated() && !predicateOf(s.PredicateType).lasting {
+		return fmt.Errorf("nothing says when the statement was made: give the subject the annotation %s, or sign into a transparency log", TimeAnnotation)
 	}
 	for i := range s.Signatures {
 		if !s.Signatures[i].Proven {

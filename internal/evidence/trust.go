@@ -196,7 +196,10 @@ func (t *Trust) Accepts(name string, signature Signature) (bool, error) {
 		return false, nil
 	}
 	when := signature.Time
+	limited := !s.notBefore.IsZero() || !s.notAfter.IsZero() || s.revoked != nil
 	switch {
+	case when.IsZero() && limited:
+		return false, fmt.Errorf("nothing says when %s signed it, and the policy counts its signatures by their time", name)
 	case !s.notBefore.IsZero() && when.Before(s.notBefore):
 		return false, fmt.Errorf("%s signed at %s, before its validity began at %s", name, stamp(when), stamp(s.notBefore))
 	case !s.notAfter.IsZero() && when.After(s.notAfter):

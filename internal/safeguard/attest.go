@@ -126,7 +126,7 @@ func (c *Compiled) Attest(in Case) (f Finding) {
 	case m.unknown != "":
 		f.State, f.Message = v1alpha1.SafeguardUnknown, m.unknown
 	case fails != nil && (passes == nil || !passes.time.After(fails.time)):
-		f.Message, f.Evidence = fmt.Sprintf("failed on %s by the word of %s (%s): %s", day(fails.time), fails.by(), fails.name, fails.failed), fails.shown
+		f.Message, f.Evidence = fmt.Sprintf("failed %s by the word of %s (%s): %s", fails.on(), fails.by(), fails.name, fails.failed), fails.shown
 	case passes == nil:
 		f.Message = m.nothing(c.evidence, in)
 		if m.unfetched {
@@ -135,7 +135,7 @@ func (c *Compiled) Attest(in Case) (f Finding) {
 	default:
 		f.State, f.ValidUntil, f.Evidence = v1alpha1.SafeguardSatisfied, c.evidence.end(passes.time), passes.shown
 		m.next = decision.Sooner(m.next, passes.until)
-		f.Message = fmt.Sprintf("signed by %s on %s (%s)", passes.by(), day(passes.time), passes.name)
+		f.Message = fmt.Sprintf("signed by %s %s (%s)", passes.by(), passes.on(), passes.name)
 		if !f.ValidUntil.IsZero() && !in.Now.Before(f.ValidUntil) {
 			f.State = v1alpha1.SafeguardExpired
 			f.Message = fmt.Sprintf("ended at %s, %d days after it was made: %s", f.ValidUntil.UTC().Format(time.RFC3339), *c.evidence.spec.MaxAgeDays, f.Message)
@@ -186,6 +186,23 @@ type candidate struct {
 
 func (c *candidate) by() string { return strings.Join(c.signers, ", ") }
 
+// on says when it was made, as far as that is known.
+func (c *candidate) on() string {
+	if c.time.IsZero() {
+		return "at a time that it does not say"
+	}
+	return "on " + day(c.time)
+}
+
+// timeOf gives the time by which a statement is older or newer than another. One that is undated is as old as can be if it
+// passes, and as new as can be if it fails: whoever brings it anew must not outdate a failure by that.
+func (c *candidate) timeOf(s *evidence.Statement, signed time.Time) time.Time {
+	if s.Undated() && c.failed != "" {
+		return signed
+	}
+	return s.Time
+}
+
 // matched is what came of looking through the Attestations.
 type matched struct {
 	candidates map[string]*candidate
@@ -234,25 +251,33 @@ func (m *matched) add(r *evidenceRule, in Case, a *Attested) {
 				m.refused = append(m.refused, fmt.Sprintf("%s: %v", a.Name, why))
 			}
 			if ok {
-				m.count(r, in, a, signer, signature.Key)
+				m.count(r, in, a, signer, signature)
 			}
 		}
 	}
 }
 
-func (m *matched) count(r *evidenceRule, in Case, a *Attested, signer, key string) {
+func (m *matched) count(r *evidenceRule, in Case, a *Attested, signer string, signature evidence.Signature) {
+	key, signed := signature.Key, signature.Time
 	c, ok := m.candidates[a.Statement.Payload]
 	if !ok {
-		c = &candidate{name: a.Name, time: a.Statement.Time, failed: cmp.Or(a.Statement.Failed, r.condition(a.Statement.Predicate))}
+		c = &candidate{name: a.Name, failed: cmp.Or(a.Statement.Failed, r.condition(a.Statement.Predicate))}
+		c.time = c.timeOf(a.Statement, signed)
 	}
-	if c.failed == "" && a.lapsed(in.Now) {
+	switch {
+	case c.failed == "" && a.lapsed(in.Now):
 		m.unfetched = true
 		m.refused = append(m.refused, fmt.Sprintf("%s was not found again by %s", a.Name, a.Until.UTC().Format(time.RFC3339)))
 		return
+	case c.failed == "" && a.Statement.Undated() && r.spec.MaxAgeDays != nil:
+		m.refused = append(m.refused, fmt.Sprintf("%s does not say when it was made, and counts for %d days only: give its subject the annotation %s",
+			a.Name, *r.spec.MaxAgeDays, evidence.TimeAnnotation))
+		return
 	}
 	m.candidates[a.Statement.Payload], c.until = c, decision.Sooner(c.until, a.Until)
-	if a.Statement.Time.Before(c.time) { // a later signature does not make what was done any newer
-		c.time = a.Statement.Time
+	// A later signature does not make what was done any newer, nor does one that says no time make it older.
+	if made := c.timeOf(a.Statement, signed); c.time.IsZero() || !made.IsZero() && made.Before(c.time) {
+		c.time = made
 	}
 	if !slices.Contains(c.keys, key) {
 		c.keys = append(c.keys, key)

@@ -411,3 +411,68 @@ func TestAttestIsMonotonic(t *testing.T) {
 		}
 	}
 }
+
+// A statement on what a thing is may say no time. Whoever brings it anew makes it no newer, and one that fails no older.
+func TestAttestUndated(t *testing.T) {
+	files := strings.Repeat("ab", 32)
+	undated := signing.ModelSigning(files)
+	shards := undated.With(map[string]any{"serialization": map[string]any{"method": "shards"}})
+	dated := undated
+	dated.Time = today.AddDate(0, 0, -5)
+	ago := func(days int) time.Time { return today.AddDate(0, 0, -days) }
+	type brought struct {
+		content signing.Statement
+		seen    time.Time
+	}
+	for name, tc := range map[string]struct {
+		rule    v1alpha1.EvidenceRule
+		signer  v1alpha1.Signer
+		brought []brought
+		want    string
+	}{
+		"counts":                          {brought: []brought{{undated, ago(1)}}, want: "Satisfied: signed by a at a time that it does not say (serving/a)"},
+		"fails though a pass came later":  {brought: []brought{{shards, ago(3)}, {undated, ago(1)}}, want: "Missing: failed on 2026-05-29"},
+		"fails beside an older dated one": {brought: []brought{{shards, ago(3)}, {dated, ago(1)}}, want: "Missing: failed on 2026-05-29"},
+		"a newer dated one passes":        {brought: []brought{{shards, ago(7)}, {dated, ago(1)}}, want: "Satisfied: signed by a on 2026-05-27 (serving/b)"},
+		"brought anew, a failure is no older": {brought: []brought{{shards, ago(7)}, {dated, ago(1)}, {shards, ago(1)}},
+			want: "Satisfied: signed by a on 2026-05-27 (serving/b)"},
+		"asked for its age": {rule: v1alpha1.EvidenceRule{MaxAgeDays: new(int32(30))}, brought: []brought{{undated, ago(1)}},
+			want: "Missing: no statement https://model_signing/signature/v1.0 about the model, " + undated.Subjects[0] + " by a: serving/a does not say when it was made"},
+		"seen before its signer retired": {signer: v1alpha1.Signer{Revoked: &v1alpha1.Revocation{Reason: v1alpha1.RevocationRetired, At: &metav1.Time{Time: ago(1)}}},
+			brought: []brought{{undated, ago(2)}}, want: "Satisfied"},
+		"seen after its signer retired": {signer: v1alpha1.Signer{Revoked: &v1alpha1.Revocation{Reason: v1alpha1.RevocationRetired, At: &metav1.Time{Time: ago(2)}}},
+			brought: []brought{{undated, ago(1)}}, want: "Missing: no statement"},
+		"seen before its signer's time": {signer: v1alpha1.Signer{NotBefore: &metav1.Time{Time: ago(1)}}, brought: []brought{{undated, ago(2)}}, want: "Missing: no statement"},
+		"seen within its signer's time": {signer: v1alpha1.Signer{NotBefore: &metav1.Time{Time: ago(2)}}, brought: []brought{{undated, ago(1)}}, want: "Satisfied"},
+		"never seen, of a signer whose time is limited": {signer: v1alpha1.Signer{Revoked: &v1alpha1.Revocation{Reason: v1alpha1.RevocationRetired, At: &metav1.Time{Time: ago(1)}}},
+			brought: []brought{{undated, time.Time{}}}, want: "Missing: no statement"},
+		"by a key that was stolen": {signer: v1alpha1.Signer{Revoked: &v1alpha1.Revocation{Reason: v1alpha1.RevocationCompromised}},
+			brought: []brought{{undated, ago(1)}}, want: "Missing: no statement"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.signer.Name, tc.signer.Key = "a", keyA.PEM
+			trust, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{tc.signer}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rule := tc.rule
+			rule.PredicateType, rule.Signers, rule.Condition = evidence.TypeModelSigning, []string{"a"}, "predicate.serialization.method == 'files'"
+			in := Case{Now: today, Policy: "p", Trust: trust, Weights: undated.Subjects[0]}
+			for i, b := range tc.brought {
+				a := verified(t, trust, b.content.Bundle(keyA))[0]
+				if a.Statement == nil {
+					t.Fatal(a.Err)
+				}
+				a.Name = "serving/" + string(rune('a'+i))
+				if a.Statement.Undated() {
+					a.Statement = a.Statement.SeenBy(b.seen)
+				}
+				in.Attested = append(in.Attested, a)
+			}
+			got := mustCompile(t, attested(rule)).Attest(in)
+			if said := string(got.State) + ": " + got.Message; !strings.HasPrefix(said, tc.want) {
+				t.Errorf("found %q, want %q", said, tc.want)
+			}
+		})
+	}
+}
