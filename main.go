@@ -29,6 +29,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers"
+	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/internal/admission"
@@ -44,6 +45,7 @@ type config struct {
 	recordDir, recordKey, recordKeyMount         string
 	workloadKinds                                string
 	evidenceNamespace, evidenceRegistries        string
+	evidenceBlobHosts, evidenceCredentials       string
 	evidenceRefresh                              time.Duration
 	log                                          zap.Options
 }
@@ -91,6 +93,8 @@ func (c *config) bind(flags *flag.FlagSet) {
 	flags.StringVar(&c.workloadKinds, "workload-kinds", "", "File that says how further kinds of workload are stopped (docs/workloads.md); it wins over what is built in.")
 	flags.StringVar(&c.evidenceNamespace, "evidence-namespace", "interlock-evidence", "Namespace whose Attestations serve the models of all namespaces.")
 	flags.StringVar(&c.evidenceRegistries, "evidence-registries", "", "Registries, by HOST or HOST:PORT and with commas between, from which Attestations may have evidence fetched; none by default.")
+	flags.StringVar(&c.evidenceBlobHosts, "evidence-blob-hosts", "", "Further hosts, by HOST or HOST:PORT and with commas between, to which these registries may redirect for layers.")
+	flags.StringVar(&c.evidenceCredentials, "evidence-credentials", "", "File with credentials for these registries, as in a Secret of type kubernetes.io/dockerconfigjson; without it they are asked anonymously.")
 	flags.DurationVar(&c.evidenceRefresh, "evidence-refresh", 10*time.Minute, "How often it is looked up in a registry what refers to the subject of an Attestation. What was found counts for three times that without having been found again.")
 	c.log.BindFlags(flags)
 }
@@ -129,7 +133,8 @@ func run(ctx context.Context, c config) error {
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount), Credential: c.credentialExtra}
 	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), clock.RealClock{})
-	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Registries: strings.FieldsFunc(c.evidenceRegistries, func(r rune) bool { return r == ',' }), Refresh: c.evidenceRefresh}
+	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Refresh: c.evidenceRefresh, Registries: attestation.Registries{
+		Allowed: listed(c.evidenceRegistries), BlobHosts: listed(c.evidenceBlobHosts), Credentials: c.evidenceCredentials}}
 	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence, transport); err != nil {
 		return err
 	}
@@ -137,6 +142,11 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// listed gives what stands between commas.
+func listed(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
 // verifier is who decides, as the decision record names it.

@@ -39,8 +39,8 @@ import (
 type Evidence struct {
 	// Namespace holds evidence for the models of all namespaces.
 	Namespace string
-	// Registries are the hosts from which evidence may be fetched.
-	Registries []string
+	// Registries are those from which evidence may be fetched.
+	Registries attestation.Registries
 	// Refresh is how often it is looked up what refers to something in a registry.
 	Refresh time.Duration
 }
@@ -56,7 +56,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer(), cluster); err != nil {
 		return fmt.Errorf("add indexes: %w", err)
 	}
-	store := attestation.NewStore(places.Refresh)
+	store := attestation.NewStore(places.Refresh, places.Namespace)
 	evidence := &attestation.Source{Client: mgr.GetClient(), Store: store, Namespace: places.Namespace, Cluster: cluster}
 	compiler, err := safeguard.NewCompiler()
 	if err != nil {
@@ -84,7 +84,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		enforcement,
 		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Install: install, Clock: clock.RealClock{}, Events: events},
 		&fallback.Reconciler{Client: mgr.GetClient(), Board: board, Traffic: workload.NewTraffic(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper()), Install: install, Clock: clock.RealClock{}, Events: events},
-		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: attestation.Registries{Allowed: places.Registries}, Clock: clock.RealClock{}},
+		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: places.Registries, Clock: clock.RealClock{}},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
 		&approval.Reconciler{Client: mgr.GetClient()},
 		&approval.Waivers{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},

@@ -2,13 +2,18 @@ package attestation
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -19,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	testingclock "k8s.io/utils/clock/testing"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/evidence"
@@ -30,6 +36,9 @@ const (
 )
 
 const content = `{"payloadType":"application/vnd.in-toto+json"}`
+
+// free is what nothing is counted by.
+func free(int) error { return nil }
 
 // push puts an image of these layers into a registry, and gives its reference.
 func push(t *testing.T, server *httptest.Server, layers ...string) string {
@@ -92,7 +101,6 @@ func TestFetch(t *testing.T) {
 		never     bool // it will be anything else
 	}{
 		"one layer":              {[]string{host}, good, "", false},
-		"two layers":             {[]string{host}, push(t, server, content, content+" "), "2 layers", true},
 		"no layer":               {[]string{host}, push(t, server), "0 layers", true},
 		"an index":               {[]string{host}, putIndex(t, server), "0 layers", true},
 		"a large layer":          {[]string{host}, push(t, server, strings.Repeat("x", evidence.MaxSize+1)), "the most that is read", true},
@@ -102,7 +110,7 @@ func TestFetch(t *testing.T) {
 		"a tag":                  {[]string{host}, host + "/evidence:latest", "names no sha256 digest", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Registries{Allowed: tc.allowed}.fetch(t.Context(), tc.reference)
+			got, err := Registries{Allowed: tc.allowed}.fetch(t.Context(), tc.reference, free)
 			if never := err == nil && len(got) == 1 && got[0].err != nil; never != tc.never {
 				t.Errorf("fetch = %+v, %v; found for ever: %v", got, err, never)
 			} else if never {
@@ -192,11 +200,11 @@ func TestFetchFromARegistryThatIsUpToSomething(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}), "fetch the manifest"},
 		"an endless manifest": {on("/manifests/", endless), "answers with more than the 2097152 bytes"},
-		"an endless layer":    {on("/blobs/", endless), "more than the 1048576 bytes"},
+		"an endless layer":    {on("/blobs/", endless), fmt.Sprintf("more than the %d bytes that its manifest says", len(content))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			evil = tc.evil
-			got, err := Registries{Allowed: []string{strings.TrimPrefix(server.URL, "http://")}}.fetch(t.Context(), good)
+			got, err := Registries{Allowed: []string{strings.TrimPrefix(server.URL, "http://")}}.fetch(t.Context(), good, free)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("fetch = %d, %v; want %q", len(got), err, tc.want)
 			}
@@ -219,7 +227,7 @@ func TestRefer(t *testing.T) {
 			t.Cleanup(server.Close)
 			host := strings.TrimPrefix(server.URL, "http://")
 			look := func(known []found) ([]found, error) {
-				return Registries{Allowed: []string{host}}.refer(t.Context(), &v1alpha1.Referrers{Subject: host + "/evidence@" + subjectDigest, ArtifactType: bundleType}, known)
+				return Registries{Allowed: []string{host}}.refer(t.Context(), &v1alpha1.Referrers{Subject: host + "/evidence@" + subjectDigest, ArtifactType: bundleType}, known, free)
 			}
 			if got, err := look(nil); err != nil || len(got) != 0 {
 				t.Fatalf("refer = %+v, %v where there is nothing", got, err)
@@ -237,7 +245,7 @@ func TestRefer(t *testing.T) {
 			for _, f := range first {
 				contents[f.content] = fmt.Sprint(f.err)
 			}
-			if diff := cmp.Diff(map[string]string{"first": "<nil>", "second": "<nil>", "": "the manifest has 2 layers; evidence is one layer"}, contents); diff != "" {
+			if diff := cmp.Diff(map[string]string{"first": "<nil>", "second": "<nil>", "two": "<nil>", "layers": "<nil>"}, contents); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			before := layers
@@ -320,7 +328,7 @@ func TestReferToARegistryThatIsUpToSomething(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			evil = tc.evil
-			got, err := Registries{Allowed: []string{host}}.refer(t.Context(), &v1alpha1.Referrers{Subject: host + "/evidence@" + subjectDigest, ArtifactType: bundleType}, nil)
+			got, err := Registries{Allowed: []string{host}}.refer(t.Context(), &v1alpha1.Referrers{Subject: host + "/evidence@" + subjectDigest, ArtifactType: bundleType}, nil, free)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("refer = %+v, %v; want %q", got, err, tc.want)
 			}
@@ -335,7 +343,226 @@ func TestTransportAsksOneHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newTransport("registry.example").RoundTrip(req); err == nil || !strings.Contains(err.Error(), "another host") {
+	if _, err := newTransport("registry.example", nil, free).RoundTrip(req); err == nil || !strings.Contains(err.Error(), "another host") {
 		t.Errorf("RoundTrip = %v", err)
+	}
+}
+
+// Each layer of a manifest is evidence of its own, and one that is none hides no other.
+func TestFetchLayers(t *testing.T) {
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	many := func(n, size int) (layers []string) {
+		for i := range n {
+			layers = append(layers, fmt.Sprint(i)+strings.Repeat("x", size-len(fmt.Sprint(i))))
+		}
+		return layers
+	}
+	large := strings.Repeat("x", evidence.MaxSize+1)
+	for name, tc := range map[string]struct {
+		layers []string
+		want   map[string]string
+	}{
+		"two":                       {[]string{"a", "b"}, map[string]string{"a": "<nil>", "b": "<nil>"}},
+		"one twice":                 {[]string{"a", "a"}, map[string]string{"a": "<nil>"}},
+		"one that is too large":     {[]string{"a", large, "b"}, map[string]string{"a": "<nil>", "b": "<nil>", "": "the layer has 1048577 bytes, and 1048576 are the most that is read"}},
+		"too many":                  {many(maxLayers+1, 3), map[string]string{"": "the manifest has 33 layers; evidence is in 1 to 32"}},
+		"too large together":        {many(5, evidence.MaxSize), map[string]string{"": "the layers have 5242880 bytes together, and 4194304 are the most that is read"}},
+		"as large as they may be":   {many(1, evidence.MaxSize), map[string]string{many(1, evidence.MaxSize)[0]: "<nil>"}},
+		"one that holds no letters": {[]string{"", "a"}, map[string]string{"a": "<nil>", "": "<nil>"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all, err := Registries{Allowed: []string{strings.TrimPrefix(server.URL, "http://")}}.fetch(t.Context(), push(t, server, tc.layers...), free)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, names := map[string]string{}, map[string]bool{}
+			for _, f := range all {
+				got[f.content], names[f.short()] = fmt.Sprint(f.err), true
+			}
+			if len(got) != len(tc.want) || len(names) != len(tc.want) {
+				t.Errorf("fetch = %d of %d names, want %d", len(got), len(names), len(tc.want))
+			}
+			for content, err := range tc.want {
+				if got[content] != err {
+					t.Errorf("%.20q: %s, want %s", content, got[content], err)
+				}
+			}
+		})
+	}
+}
+
+// Layers lie elsewhere in most registries. What is sent there is the request and nothing else, and only where it may be.
+func TestFetchLayersFromElsewhere(t *testing.T) {
+	genuine := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	var to string
+	hops := 0
+	blobs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, header := range []string{"Authorization", "Cookie", "Referer"} {
+			if r.Header.Get(header) != "" {
+				t.Errorf("%s was sent to another host", header)
+			}
+		}
+		if hops--; hops > 0 {
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+			return
+		}
+		fmt.Fprint(w, content)
+	}))
+	t.Cleanup(blobs.Close)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); r.Method == http.MethodGet && (user != "reader" || password != "secret") {
+			w.Header().Set("WWW-Authenticate", "Basic")
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") {
+			w.Header().Set("Location", to)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return
+		}
+		genuine.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	host, elsewhere := strings.TrimPrefix(server.URL, "http://"), strings.TrimPrefix(blobs.URL, "http://")
+	file := filepath.Join(t.TempDir(), ".dockerconfigjson")
+	auth := base64.StdEncoding.EncodeToString([]byte("reader:secret"))
+	if err := os.WriteFile(file, fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, host, auth), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reference := push(t, server, content)
+	for name, tc := range map[string]struct {
+		to    string
+		hosts []string
+		hops  int
+		want  string
+	}{
+		"to a host that is listed":                {to: blobs.URL + "/x?signature=1", hosts: []string{elsewhere}},
+		"on and on":                               {to: blobs.URL + "/x", hosts: []string{elsewhere}, hops: 3},
+		"on and on and on":                        {to: blobs.URL + "/x", hosts: []string{elsewhere}, hops: 4, want: "more than 3 times"},
+		"to a host that is not":                   {to: blobs.URL + "/x", want: "--evidence-blob-hosts"},
+		"to another port":                         {to: blobs.URL + "/x", hosts: []string{"127.0.0.1"}, want: "--evidence-blob-hosts"},
+		"to a host that looks like one":           {to: "http://" + elsewhere + "@example.com/x", hosts: []string{elsewhere}, want: "with credentials"},
+		"with credentials":                        {to: "http://a:b@" + elsewhere + "/x", hosts: []string{elsewhere}, want: "with credentials"},
+		"to a file":                               {to: "file:///etc/passwd", hosts: []string{"", elsewhere}, want: "from http to file"},
+		"to nowhere":                              {want: "to nowhere"},
+		"to where the machine's credentials are":  {to: "http://169.254.169.254/x", hosts: []string{elsewhere}, want: "--evidence-blob-hosts"},
+		"to a name of the machine that is listed": {to: "http://loopback.example/x", hosts: []string{"loopback.example"}, want: "fetch the layer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			to, hops = tc.to, tc.hops
+			got, err := Registries{Allowed: []string{host}, BlobHosts: tc.hosts, Credentials: file}.fetch(t.Context(), reference, free)
+			switch {
+			case tc.want == "" && (err != nil || len(got) != 1 || got[0].content != content):
+				t.Errorf("fetch = %+v, %v", got, err)
+			case tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("fetch = %+v, %v; want %q", got, err, tc.want)
+			}
+		})
+	}
+	if _, err := (Registries{Allowed: []string{host}}).fetch(t.Context(), reference, free); err == nil {
+		t.Error("fetched without credentials")
+	}
+}
+
+func TestRedirectsLeadNowhereLessSafe(t *testing.T) {
+	listed := []string{"blobs.example", "blobs.example:8443"}
+	for name, tc := range map[string]struct {
+		from, to string
+		ok       bool
+	}{
+		"as it is":                {"https://registry.example/v2/x", "https://blobs.example/x", true},
+		"with the port":           {"https://registry.example/v2/x", "https://blobs.example:443/x", true},
+		"in large letters":        {"https://registry.example/v2/x", "https://BLOBS.example/x", true},
+		"to another port":         {"https://registry.example/v2/x", "https://blobs.example:8443/x", true},
+		"to a third port":         {"https://registry.example/v2/x", "https://blobs.example:9443/x", false},
+		"without encryption":      {"https://registry.example/v2/x", "http://blobs.example/x", false},
+		"with it, from without":   {"http://registry.local/v2/x", "https://blobs.example/x", true},
+		"to a host below":         {"https://registry.example/v2/x", "https://x.blobs.example/x", false},
+		"to a host that has it":   {"https://registry.example/v2/x", "https://blobs.example.evil/x", false},
+		"to another scheme":       {"https://registry.example/v2/x", "ftp://blobs.example/x", false},
+		"relative, on the listed": {"https://blobs.example/x", "/y", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, err := url.Parse(tc.from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := newTransport("registry.example", listed, free).target(from, &http.Response{Header: http.Header{"Location": {tc.to}}})
+			if (err == nil) != tc.ok {
+				t.Errorf("target = %v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestMayDial(t *testing.T) {
+	for address, tc := range map[string]struct {
+		listed []string
+		ok     bool
+	}{
+		"192.0.2.1:443":               {nil, true},
+		"10.0.0.1:443":                {nil, true},
+		"127.0.0.1:5000":              {[]string{"registry.example"}, false},
+		"[::1]:5000":                  {[]string{"localhost:5000"}, true},
+		"127.0.0.2:5000":              {[]string{"127.0.0.1:5000"}, false},
+		"127.0.0.1:5001":              {[]string{"127.0.0.1:5000"}, true},
+		"169.254.169.254:80":          {[]string{"registry.example"}, false},
+		"[fe80::1]:80":                {nil, false},
+		"[::ffff:169.254.169.254]:80": {nil, false},
+		"0.0.0.0:80":                  {nil, false},
+		"224.0.0.1:80":                {nil, false},
+	} {
+		if err := mayDial(address, tc.listed); (err == nil) != tc.ok {
+			t.Errorf("mayDial(%s) = %v", address, err)
+		}
+	}
+}
+
+func TestSharesOfNamespaces(t *testing.T) {
+	clock := testingclock.NewFakePassiveClock(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC))
+	s := newShares(clock, "shared")
+	for range turnsEach {
+		if again, why := s.take("a"); again != 0 {
+			t.Fatal(why)
+		}
+	}
+	if again, why := s.take("a"); again != turnAfter || !strings.Contains(why, "waits for its turn") {
+		t.Errorf("take = %s, %s", again, why)
+	}
+	if again, _ := s.take("b"); again != 0 {
+		t.Error("one namespace takes the turns of another")
+	}
+	spend := s.spender("a")
+	if err := spend(shareBytes); err != nil {
+		t.Error(err)
+	}
+	if err := spend(1); err == nil || !strings.Contains(err.Error(), "share") {
+		t.Errorf("spend = %v", err)
+	}
+	for range turnsEach {
+		s.give("a")
+	}
+	s.give("b")
+	again, why := s.take("a")
+	if again <= turnAfter || again > shareTime || !strings.Contains(why, "share") {
+		t.Errorf("take = %s, %s", again, why)
+	}
+	for range 2 {
+		if again, _ := s.take("shared"); again != 0 {
+			t.Error("what serves all waits")
+		}
+		if err := s.spender("shared")(10 * shareBytes); err != nil {
+			t.Error(err)
+		}
+	}
+	clock.SetTime(clock.Now().Add(again))
+	if again, why := s.take("a"); again != 0 {
+		t.Errorf("take = %s, %s when it was to ask again", again, why)
+	}
+	s.give("a")
+	clock.SetTime(clock.Now().Add(10 * 11 * shareTime))
+	if _, _ = s.take("c"); len(s.of) != 2 { // c, and the one for all, which still has its turns
+		t.Errorf("%d namespaces are remembered", len(s.of))
 	}
 }

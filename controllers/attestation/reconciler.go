@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -40,24 +39,18 @@ type Reconciler struct {
 	Store      *Store
 	Registries Registries
 	Clock      clock.PassiveClock
-	turns      turns
+	shares     *shares
 }
 
-const (
-	// workers is how many Attestations are looked at, and so fetched, at once.
-	workers = 16
-	// turnsEach is how many of a namespace are fetched at once: a registry that is slow, whoever named it, must not keep
-	// the evidence of others waiting.
-	turnsEach = 4
-	// turnAfter is how long one waits that finds its namespace's turns taken.
-	turnAfter = time.Second
-)
+// workers is how many Attestations are looked at, and so fetched, at once: those of many namespaces, each of which has a few turns.
+const workers = 32
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=attestations;scalingpolicies,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=attestations/status,verbs=patch
 
 // SetupWithManager watches Attestations, and the policies that say whom to trust.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.shares = newShares(r.Clock, r.Store.shared)
 	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("attestation").
@@ -89,36 +82,37 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	again := r.fetch(ctx, a)
+	again, waits := r.fetch(ctx, a)
 	policies := &v1alpha1.ScalingPolicyList{}
 	if err := r.Client.List(ctx, policies, client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list ScalingPolicies: %w", err)
 	}
-	if err := r.report(ctx, a, policies.Items); err != nil {
+	if err := r.report(ctx, a, policies.Items, waits); err != nil {
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: again}, nil
 }
 
-// fetch gets what lies in a registry, and says how long to wait until it is to be done again, or for a turn; zero, never.
-// What cannot be had is tried again, more and more seldom, and meanwhile says so.
-func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) time.Duration {
+// fetch gets what lies in a registry, and says how long to wait until it is to be done again, or what it waits for. Zero means
+// never. What cannot be had is tried again, more and more seldom, and meanwhile says so.
+func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) (again time.Duration, waits string) {
 	before, now := r.Store.download(a), r.Clock.Now()
 	rest := max(before.listed.Add(r.Store.refresh).Sub(now), before.attempted.Add(before.wait).Sub(now))
 	switch {
 	case a.Spec.Content != "" || a.Spec.OCI != "" && len(before.found) > 0:
-		return 0
+		return 0, ""
 	case rest > 0:
-		return rest
-	case !r.turns.take(a.Namespace):
-		return turnAfter
+		return rest, ""
 	}
-	defer r.turns.give(a.Namespace)
-	next := download{listed: before.listed}
+	if again, waits = r.shares.take(a.Namespace); again > 0 {
+		return again, waits
+	}
+	defer r.shares.give(a.Namespace)
+	next, spend := download{listed: before.listed}, r.shares.spender(a.Namespace)
 	rest = 0
 	if a.Spec.OCI != "" {
-		next.found, next.err = r.Registries.fetch(ctx, a.Spec.OCI)
-	} else if next.found, next.err = r.Registries.refer(ctx, a.Spec.Referrers, before.found); next.err == nil {
+		next.found, next.err = r.Registries.fetch(ctx, a.Spec.OCI, spend)
+	} else if next.found, next.err = r.Registries.refer(ctx, a.Spec.Referrers, before.found, spend); next.err == nil {
 		next.listed, rest = now, wait.Jitter(r.Store.refresh, 0.1)
 	}
 	next.attempted = r.Clock.Now()
@@ -127,47 +121,20 @@ func (r *Reconciler) fetch(ctx context.Context, a *v1alpha1.Attestation) time.Du
 		rest = r.Store.download(a).wait
 		ctrl.LoggerFrom(ctx).Error(err, "Fetch evidence", "again", rest)
 	}
-	again := err == nil && (before.never(a) || !now.Before(before.listed.Add(leaseOf*r.Store.refresh)))
-	if news := len(next.found) > 0 || again || err != nil && before.err == nil; !news {
-		return rest
+	refound := err == nil && (before.never(a) || !now.Before(before.listed.Add(leaseOf*r.Store.refresh)))
+	if news := len(next.found) > 0 || refound || err != nil && before.err == nil; !news {
+		return rest, ""
 	}
 	select {
 	case r.Store.arrivals <- event.GenericEvent{Object: a}:
 	case <-ctx.Done():
 	}
-	return rest
+	return rest, ""
 }
 
-// turns counts what is being fetched, by namespace.
-type turns struct {
-	mu    sync.Mutex
-	taken map[string]int
-}
-
-func (t *turns) take(namespace string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.taken[namespace] >= turnsEach {
-		return false
-	}
-	if t.taken == nil {
-		t.taken = map[string]int{}
-	}
-	t.taken[namespace]++
-	return true
-}
-
-func (t *turns) give(namespace string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.taken[namespace]--; t.taken[namespace] == 0 {
-		delete(t.taken, namespace)
-	}
-}
-
-func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Attestation, policies []v1alpha1.ScalingPolicy) error {
+func (r *Reconciler) report(ctx context.Context, a *v1alpha1.Attestation, policies []v1alpha1.ScalingPolicy, waits string) error {
 	before := a.DeepCopy()
-	a.Status = r.status(a, policies)
+	a.Status = r.status(a, policies, waits)
 	if apiequality.Semantic.DeepEqual(before.Status, a.Status) {
 		return nil
 	}
@@ -183,11 +150,11 @@ const (
 	maxPredicateType = 300
 )
 
-// status says of a statement what every policy makes of it.
-func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.ScalingPolicy) v1alpha1.AttestationStatus {
+// status says of a statement what every policy makes of it, and what it waits for.
+func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.ScalingPolicy, waits string) v1alpha1.AttestationStatus {
 	status := v1alpha1.AttestationStatus{ObservedGeneration: a.Generation, Conditions: slices.Clone(a.Status.Conditions)}
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: a.Generation, Reason: v1alpha1.ReasonUntrusted}
-	var refused []string
+	var refused, malformed []string
 	for i := range max(len(policies), 1) {
 		trust, name := nobody, "(there is none)"
 		if i < len(policies) {
@@ -206,9 +173,9 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 			case errors.Is(found.Err, evidence.ErrUntrusted):
 				refused = append(refused, fmt.Sprintf("policy %s: %v", name, found.Err))
 			case found.Unfetched || found.Fetching:
-				ready.Reason, refused = v1alpha1.ReasonNotFetched, []string{fmt.Sprint(cmp.Or(found.Err, errFetching))}
+				ready.Reason, refused = v1alpha1.ReasonNotFetched, []string{unfetched(found.Err, waits)}
 			default:
-				ready.Reason, refused = v1alpha1.ReasonMalformed, append(refused, found.Err.Error())
+				ready.Reason, malformed = v1alpha1.ReasonMalformed, append(malformed, strings.TrimPrefix(found.Name+": ", client.ObjectKeyFromObject(a).String()+": ")+found.Err.Error())
 			}
 		}
 	}
@@ -216,14 +183,18 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 		if len(d.found) == 0 {
 			ready.Reason, refused = v1alpha1.ReasonNoneFound, []string{"nothing of this type refers to the subject"}
 		}
-		if d.err != nil {
-			refused = append(refused, fmt.Sprintf("it could not be looked up again: %v", d.err))
+		if d.err != nil || waits != "" {
+			refused = append(refused, "it could not be looked up again: "+unfetched(d.err, waits))
 		}
 	}
 	status.Signers = slices.Compact(slices.Sorted(slices.Values(status.Signers)))
-	ready.Message = strings.Join(slices.Compact(refused), "; ")
+	malformed = slices.Compact(slices.Sorted(slices.Values(malformed)))
+	ready.Message = strings.Join(slices.Compact(append(refused, malformed...)), "; ")
 	if len(status.Signers) > 0 {
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionTrue, v1alpha1.ReasonVerified, "signed by "+strings.Join(status.Signers, ", ")
+		if len(malformed) > 0 {
+			ready.Message += "; not all of it counts: " + strings.Join(malformed, "; ")
+		}
 		if status.Time != nil && status.Time.After(r.Clock.Now()) {
 			ready.Message += fmt.Sprintf("; it is dated %s and does not count before", status.Time.UTC().Format(time.RFC3339))
 		}
@@ -234,7 +205,16 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 	return status
 }
 
-var errFetching = errors.New("it is being fetched")
+// unfetched says why something was not fetched, and what it waits for.
+func unfetched(err error, waits string) string {
+	switch {
+	case waits != "" && err != nil:
+		return fmt.Sprintf("%s; before that: %v", waits, err)
+	case err != nil:
+		return err.Error()
+	}
+	return cmp.Or(waits, "it is being fetched")
+}
 
 // nobody is whom no policy trusts.
 var nobody, _ = evidence.ParseTrust(nil)

@@ -58,11 +58,11 @@ func TestFetchAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 			clock := testingclock.NewFakePassiveClock(begin)
-			r := &Reconciler{Store: NewStore(refresh), Registries: Registries{Allowed: []string{host}}, Clock: clock}
+			r := &Reconciler{Store: NewStore(refresh, "shared"), Registries: Registries{Allowed: []string{host}}, Clock: clock, shares: newShares(clock, "shared")}
 			down, visits = tc.down, 0
 			first := 0
 			for clock.Now().Before(begin.Add(watched)) && visits <= tc.most {
-				next := r.fetch(t.Context(), tc.attestation)
+				next, _ := r.fetch(t.Context(), tc.attestation)
 				before := visits
 				if r.fetch(t.Context(), tc.attestation); visits != before {
 					t.Fatalf("asked again %s before its time", next)

@@ -3,6 +3,7 @@
 package attestation
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -26,8 +27,10 @@ const (
 	// maxResults is how much evidence a generation of results may be about; two are kept. What is dropped is verified again
 	// when it is asked for.
 	maxResults = 64 << 20
-	// maxFetched is how much is kept of what was fetched from registries.
-	maxFetched = 32 << 20
+	// maxFetched is how much is kept of what was fetched from registries, and maxFetchedEach how much of that for one namespace
+	// that is not the one for all.
+	maxFetched     = 32 << 20
+	maxFetchedEach = 4 << 20
 )
 
 // Each failure to fetch doubles the wait for the next attempt.
@@ -42,6 +45,8 @@ const leaseOf = 3
 // Store keeps what was fetched and verified. It is safe for concurrent use.
 type Store struct {
 	refresh time.Duration
+	// shared is the namespace whose evidence serves all.
+	shared string
 	// verify may take all processors and no more.
 	workers chan struct{}
 	once    singleflight.Group
@@ -79,10 +84,19 @@ type download struct {
 	listed time.Time
 }
 
-// found is one manifest with evidence, by its digest. The error says that there will never be any in it.
+// found is evidence in a manifest, by the digest of that. The error says that there will never be any in it.
 type found struct {
-	digest, content string
-	err             error
+	digest string
+	// layer is the digest of the layer if there are several.
+	layer   string
+	content string
+	err     error
+}
+
+// short is a name for it among the others of an Attestation.
+func (f *found) short() string {
+	digest := cmp.Or(f.layer, f.digest)
+	return digest[:min(len(digest), len("sha256:")+12)]
 }
 
 func (d *download) size() (size int) {
@@ -98,10 +112,11 @@ type parsedTrust struct {
 	err        error
 }
 
-// NewStore returns a Store that holds nothing. What refers to a subject is to be looked up every refresh.
-func NewStore(refresh time.Duration) *Store {
+// NewStore returns a Store that holds nothing. What refers to a subject is to be looked up every refresh, and what is in the
+// shared namespace serves all.
+func NewStore(refresh time.Duration, shared string) *Store {
 	return &Store{
-		refresh: refresh,
+		refresh: refresh, shared: shared,
 		workers: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		young:   map[question]answer{}, old: map[question]answer{}, fetched: map[types.NamespacedName]download{},
 		trusts: map[types.UID]parsedTrust{}, arrivals: make(chan event.GenericEvent, 64)}
@@ -134,9 +149,12 @@ func (s *Store) Attested(a *v1alpha1.Attestation, trust *evidence.Trust) []safeg
 		if f.err == nil {
 			result = s.attested(a, name, f.content, trust)
 		}
+		if a.Spec.Referrers != nil || f.layer != "" {
+			result.Name = name + "@" + f.short()
+		}
 		if a.Spec.Referrers != nil {
 			// Long ago, if not all of it has been seen yet: what failed counts even so, and nothing else.
-			result.Name, result.Until = name+"@"+f.digest[:min(len(f.digest), len("sha256:")+12)], d.listed.Add(leaseOf*s.refresh)
+			result.Until = d.listed.Add(leaseOf * s.refresh)
 		}
 		results = append(results, result)
 	}
@@ -235,9 +253,8 @@ func (s *Store) put(a *v1alpha1.Attestation, d download) error {
 	d.uid, d.found = a.UID, append(slices.Clip(before.found), d.found...)
 	replaced := s.fetched[key]
 	rest := s.fetchedSize - replaced.size()
-	if rest+d.size() > maxFetched {
-		d.found, d.listed = before.found, before.listed
-		d.err = fmt.Errorf("more evidence is named in registries than the %d MiB that are kept; put some of it into Attestations", maxFetched>>20)
+	if err := s.room(key, d.size(), rest); err != nil {
+		d.found, d.listed, d.err = before.found, before.listed, err
 	}
 	if d.err != nil {
 		d.wait = min(max(2*before.wait, shortestWait), s.longestWait(a))
@@ -245,6 +262,24 @@ func (s *Store) put(a *v1alpha1.Attestation, d download) error {
 	s.fetchedSize = rest + d.size()
 	s.fetched[key] = d
 	return d.err
+}
+
+// room says why there is none for what was fetched for an Attestation, beside the rest of what is kept.
+func (s *Store) room(key types.NamespacedName, size, rest int) error {
+	own := 0
+	for other, d := range s.fetched {
+		if other.Namespace == key.Namespace && other != key {
+			own += d.size()
+		}
+	}
+	switch {
+	case own+size > maxFetchedEach && key.Namespace != s.shared:
+		return fmt.Errorf("namespace %s names more evidence in registries than the %d MiB that are kept for it; put some of it into Attestations",
+			key.Namespace, maxFetchedEach>>20)
+	case rest+size > maxFetched:
+		return fmt.Errorf("more evidence is named in registries than the %d MiB that are kept; put some of it into Attestations", maxFetched>>20)
+	}
+	return nil
 }
 
 // longestWait is how long after a failure it is tried again at the latest.

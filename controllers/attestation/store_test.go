@@ -34,7 +34,7 @@ func policy(generation int64, signers ...v1alpha1.Signer) *v1alpha1.ScalingPolic
 }
 
 func TestStoreVerifiesOnce(t *testing.T) {
-	s := NewStore(time.Minute)
+	s := NewStore(time.Minute, "shared")
 	typed := review
 	typed.Type = evidence.TypeVulns
 	typed.Predicate = map[string]any{"scanner": map[string]any{"uri": "x"}}
@@ -78,7 +78,7 @@ func TestStoreVerifiesOnce(t *testing.T) {
 }
 
 func TestStoreIsBounded(t *testing.T) {
-	s := NewStore(time.Minute)
+	s := NewStore(time.Minute, "shared")
 	large := strings.Repeat("x", 1<<20)
 	for i := range 3 * maxResults >> 20 {
 		s.keepForTest(question{content: large, keys: fmt.Sprint(i)})
@@ -87,7 +87,7 @@ func TestStoreIsBounded(t *testing.T) {
 		t.Errorf("%d MiB are kept", kept)
 	}
 	for i := range maxFetched>>20 + 1 {
-		a := builder.AttestationIn("n", fmt.Sprint(i), "r")
+		a := builder.AttestationIn("shared", fmt.Sprint(i), "r")
 		a.UID = types.UID(a.Name)
 		err := s.put(a, download{found: []found{{content: large}}})
 		if full := i == maxFetched>>20; (err != nil) != full {
@@ -97,9 +97,17 @@ func TestStoreIsBounded(t *testing.T) {
 			t.Fatalf("%d bytes are kept", s.fetchedSize)
 		}
 	}
-	s.forget(types.NamespacedName{Namespace: "n", Name: "0"})
-	a := builder.AttestationIn("n", "new", "r")
-	if err := s.put(a, download{found: []found{{content: large}}}); err != nil {
+	for i := range 6 {
+		s.forget(types.NamespacedName{Namespace: "shared", Name: fmt.Sprint(i)})
+	}
+	for i := range maxFetchedEach>>20 + 1 {
+		a := builder.AttestationIn("n", fmt.Sprint(i), "r")
+		err := s.put(a, download{found: []found{{content: large}}})
+		if full := i == maxFetchedEach>>20; (err != nil) != full || full && !strings.Contains(err.Error(), "namespace n") {
+			t.Fatalf("put %d = %v", i, err)
+		}
+	}
+	if err := s.put(builder.AttestationIn("another", "new", "r"), download{found: []found{{content: large}}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -123,7 +131,7 @@ func one(t *testing.T, s *Store, a *v1alpha1.Attestation, trust *evidence.Trust)
 
 // What a registry has shown once it cannot take back, and what it has not shown again for long counts no more.
 func TestStoreKeepsWhatWasFoundAndSaysUntilWhen(t *testing.T) {
-	s := NewStore(time.Minute)
+	s := NewStore(time.Minute, "shared")
 	now := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 	a := builder.AttestationAbout("n", "x", "r", bundleType)
 	a.UID = "1"
@@ -167,7 +175,7 @@ func TestStoreKeepsWhatWasFoundAndSaysUntilWhen(t *testing.T) {
 
 // What was fetched belongs to one object; another of its name begins anew.
 func TestStoreTellsObjectsOfOneNameApart(t *testing.T) {
-	s := NewStore(time.Minute)
+	s := NewStore(time.Minute, "shared")
 	a := builder.AttestationIn("n", "x", "r")
 	a.ObjectMeta = metav1.ObjectMeta{Namespace: "n", Name: "x", UID: "1"}
 	if got := one(t, s, a, nobody); !got.Fetching {
@@ -193,7 +201,7 @@ func TestStoreTellsObjectsOfOneNameApart(t *testing.T) {
 
 // What says no time was there when the API server noted the Attestation that brings it, unless it may have come later.
 func TestStoreSaysWhenTheUndatedWasSeen(t *testing.T) {
-	s := NewStore(time.Minute)
+	s := NewStore(time.Minute, "shared")
 	content := signing.ModelSigning(strings.Repeat("ab", 32)).Bundle(redTeam)
 	trust, err := s.Trust(policy(1, v1alpha1.Signer{Name: "a", Key: redTeam.PEM}))
 	if err != nil {

@@ -80,7 +80,7 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 	}
 	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workload.New(o.client, o.client, o.client.RESTMapper(), kinds), Board: board, Record: o.record,
 		Rules: podrules.NewRegister(o.clock), Compiler: compiler,
-		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(time.Minute), Namespace: "evidence", Cluster: "cluster"},
+		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(time.Minute, "evidence"), Namespace: "evidence", Cluster: "cluster"},
 		Fresh:    &fresh.Prover{Cache: o.client, Live: o.client, Install: install, Evidence: "evidence", Pulse: fresh.NewPulse(clock.RealClock{})},
 		Install:  install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o

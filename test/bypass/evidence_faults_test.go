@@ -28,9 +28,9 @@ import (
 
 func evidenceFaults() {
 	It("40: a registry that is slow, sends elsewhere or never ends clears nothing, keeps nobody else waiting, and costs little", func(ctx SpecContext) {
-		slow, loud, neighbour := newTenant(ctx, attestedName), newTenant(ctx, attestedName), newTenant(ctx, attestedName)
+		slow, loud, greedy, neighbour := newTenant(ctx, attestedName), newTenant(ctx, attestedName), newTenant(ctx, attestedName), newTenant(ctx, attestedName)
 		DeferCleanup(func(ctx SpecContext) {
-			for _, t := range []*tenant{slow, loud, neighbour} {
+			for _, t := range []*tenant{slow, loud, greedy, neighbour} {
 				Expect(admin.DeleteAllOf(ctx, &v1alpha1.Attestation{}, client.InNamespace(t.namespace))).To(Succeed())
 			}
 		})
@@ -46,15 +46,25 @@ func evidenceFaults() {
 
 		By("reading no more than evidence can have, and asking nobody else")
 		for repository, why := range map[string]string{
-			"sends": "not followed", "sends-layer": "not followed", "endless": "more than the", "endless-layer": "more than the", "lies": "error verifying sha256 checksum",
+			"sends": "not followed but for layers", "sends-layer": "--evidence-blob-hosts", "sends-downhill": "--evidence-blob-hosts",
+			"endless-layer": "more than the", "lies": "fetch the layer",
 		} {
 			Expect(admin.Create(ctx, builder.AttestationIn(loud.namespace, repository, hostile.push(repository, genuine)))).To(Succeed())
 			Eventually(ctx, loud.attestation).WithArguments(ctx, repository).Should(And(HaveField("Reason", v1alpha1.ReasonNotFetched), HaveField("Message", ContainSubstring(why))))
 		}
 		Expect(hostile.elsewhere.Load()).To(BeZero())
+
+		By("letting one that never ends have its share of what is read, and no more")
+		Expect(admin.Create(ctx, builder.AttestationIn(greedy.namespace, "endless", hostile.push("endless", genuine)))).To(Succeed())
+		Eventually(ctx, greedy.attestation).WithArguments(ctx, "endless").Should(And(HaveField("Reason", v1alpha1.ReasonNotFetched), HaveField("Message", ContainSubstring("have had their share fetched"))))
+		Expect(admin.Create(ctx, builder.AttestationIn(greedy.namespace, "late", hostile.push("evidence", genuine)))).To(Succeed())
+		Eventually(ctx, greedy.attestation).WithArguments(ctx, "late").Should(HaveField("Message", ContainSubstring("have had their share fetched")))
+		other := newTenant(ctx, attestedName)
+		Expect(admin.Create(ctx, builder.AttestationIn(other.namespace, "genuine", hostile.push("evidence", genuine)))).To(Succeed())
+		other.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
 		Expect(hostile.largest.Load()).To(BeNumerically("<", 32<<20), "what lies in the buffers of sockets included")
 		Expect(metric(ctx, "process_resident_memory_bytes")).To(BeNumerically("<", 300<<20))
-		for _, t := range []*tenant{slow, loud} {
+		for _, t := range []*tenant{slow, loud, greedy} {
 			t.waitVerdict(ctx, llama, v1alpha1.OutcomeHeld)
 			Expect(t.evidenceState(ctx)).To(Equal(v1alpha1.SafeguardUnknown))
 		}
@@ -128,6 +138,8 @@ type hostileRegistry struct {
 	server *httptest.Server
 	// back is the same registry without its tricks, to be filled.
 	back *httptest.Server
+	// blobs is where the manager may be sent for layers.
+	blobs *httptest.Server
 	// elsewhere counts what came to another server that it sends to, waiting whoever waits for an answer, and largest is the
 	// most that it got rid of in one answer.
 	elsewhere, waiting, largest atomic.Int64
@@ -138,6 +150,14 @@ func newHostileRegistry() *hostileRegistry {
 	another := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { h.elsewhere.Add(1) }))
 	DeferCleanup(another.Close)
 	genuine := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	h.blobs = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2/sends-downhill/") {
+			http.Redirect(w, r, another.URL+r.URL.Path, http.StatusFound)
+			return
+		}
+		genuine.ServeHTTP(w, r)
+	}))
+	DeferCleanup(h.blobs.Close)
 	h.back = httptest.NewServer(genuine)
 	DeferCleanup(h.back.Close)
 	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -152,6 +172,8 @@ func newHostileRegistry() *hostileRegistry {
 			<-r.Context().Done()
 		case "sends/manifests", "sends-layer/blobs":
 			http.Redirect(w, r, another.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		case "elsewhere/blobs", "sends-downhill/blobs":
+			http.Redirect(w, r, h.blobs.URL+r.URL.Path, http.StatusTemporaryRedirect)
 		case "endless/manifests", "endless-layer/blobs":
 			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
 			h.pour(w)
@@ -185,10 +207,10 @@ func (h *hostileRegistry) pour(w http.ResponseWriter) {
 
 func (h *hostileRegistry) host() string { return strings.TrimPrefix(h.server.URL, "http://") }
 
-// push puts a manifest with one layer into a repository, and gives its reference.
-func (h *hostileRegistry) push(repository, content string) string {
+// push puts a manifest with layers into a repository, and gives its reference.
+func (h *hostileRegistry) push(repository string, layers ...string) string {
 	GinkgoHelper()
-	image, err := builder.EvidenceImage(content)
+	image, err := builder.EvidenceImage(layers...)
 	Expect(err).NotTo(HaveOccurred())
 	digest, err := image.Digest()
 	Expect(err).NotTo(HaveOccurred())

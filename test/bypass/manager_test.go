@@ -99,7 +99,7 @@ func startManager(ctx context.Context, args ...string) {
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: stack.Namespace, Name: "manager.interlock.dev"}}
 	Expect(client.IgnoreNotFound(admin.Delete(ctx, lease))).To(Succeed())
 	var err error
-	manager, err = cluster.StartManager(ctx, append(args, "--evidence-registries="+hostile.host())...)
+	manager, err = cluster.StartManager(ctx, append(args, "--evidence-registries="+hostile.host(), "--evidence-blob-hosts="+strings.TrimPrefix(hostile.blobs.URL, "http://"))...)
 	Expect(err).NotTo(HaveOccurred())
 }
 

@@ -6,4 +6,5 @@ import "slices"
 var mutants = slices.Concat(
 	firstMutants,
 	freshMutants,
+	registryMutants,
 )

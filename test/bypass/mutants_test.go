@@ -54,7 +54,6 @@ const (
 	signatures  = "internal/evidence/signatures.go"
 	predicates  = "internal/evidence/predicate.go"
 	fetching    = "controllers/attestation/fetch.go"
-	attending   = "controllers/attestation/reconciler.go"
 	inspecting  = "internal/safeguard/inspect.go"
 	safeguards  = "config/crd/bases/interlock.dev_safeguards.yaml"
 	falling     = "internal/decision/fallback.go"
@@ -358,14 +357,14 @@ var firstMutants = []mutant{
 	{"evidence-from-everywhere", "evidence: lies in the model's namespace or in that for all", "it is looked for in all namespaces",
 		[]change{{finding, `slices.Compact([]string{md.Namespace, s.Namespace})`, `slices.Compact([]string{md.Namespace, ""})`}},
 		[]string{"32: "}},
-	{"redirects-followed", "evidence: no redirect of a registry is followed", "it is",
-		[]change{{fetching, `if req.URL.Host != t.host {`, `if false {`}, {fetching, `if resp.StatusCode >= 300 && resp.StatusCode < 400 {`, `if false {`}},
+	{"redirects-followed", "evidence: no redirect of a registry is followed but for layers to hosts that are listed", "each is",
+		[]change{{transporting, `if req.URL.Host != t.host {`, `if false {`}, {transporting, `case !ofLayer(req):`, `case false:`}, {transporting, `case !slices.Contains(t.listed, hostOf(to)):`, `case false:`}},
 		[]string{"40: "}},
 	{"answers-endless", "evidence: an answer of a registry is read up to a limit", "it is read up to the library's",
 		[]change{{fetching, `maxAnswer = 2 * evidence.MaxSize`, `maxAnswer = 1 << 30`}},
 		[]string{"40: "}},
 	{"slow-starves", "evidence: each namespace has its turns with registries", "whoever comes first has all",
-		[]change{{attending, `turnsEach = 4`, `turnsEach = 1000`}},
+		[]change{{sharing, `turnsEach = 4`, `turnsEach = 1000`}},
 		[]string{"40: "}},
 	{"verifier-unrecovered", "evidence: a verification that breaks down has found out nothing", "it takes the judgement with it",
 		[]change{{verifying, "if cause := recover(); cause != nil {\n\t\t\ts, err", "if cause := any(nil); cause != nil {\n\t\t\ts, err"}},

@@ -52,6 +52,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("authority", authorityTricks)
 	Describe("approvals and waivers", approvalTricks)
 	Describe("evidence", evidenceTricks)
+	Describe("signed weights", signedTricks)
 	Describe("fallback", fallbackTricks)
 	Describe("weights", weightTricks)
 	Describe("surroundings", surroundingTricks)
@@ -95,7 +96,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	applyChangedKinds(ctx)
 	hostile = newHostileRegistry()
 
-	for _, o := range slices.Concat(pack(), evidencePack(), weightsPack(), surroundingsPack()) {
+	for _, o := range slices.Concat(pack(), evidencePack(), signedPack(), weightsPack(), surroundingsPack()) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)

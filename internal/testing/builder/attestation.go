@@ -27,8 +27,11 @@ func AttestationAbout(namespace, name, subject, artifactType string) *v1alpha1.A
 		Referrers: &v1alpha1.Referrers{Subject: subject, ArtifactType: artifactType}}}
 }
 
-// EvidenceImage makes what an envelope or bundle lies in a registry as: a manifest with one layer.
-func EvidenceImage(content string) (v1.Image, error) {
-	return mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
-		static.NewLayer([]byte(content), "application/vnd.dsse.envelope.v1+json"))
+// EvidenceImage makes what envelopes and bundles lie in a registry as: a manifest with a layer for each.
+func EvidenceImage(contents ...string) (v1.Image, error) {
+	layers := make([]v1.Layer, 0, len(contents))
+	for _, content := range contents {
+		layers = append(layers, static.NewLayer([]byte(content), "application/vnd.dsse.envelope.v1+json"))
+	}
+	return mutate.AppendLayers(mutate.MediaType(empty.Image, types.OCIManifestSchema1), layers...)
 }
