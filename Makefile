@@ -135,6 +135,16 @@ down: ## Stop what 'make up' started, and nothing else
 demo: ## The whole story: held, released, revoked, and held still with the operator dead
 	@go run ./hack/demo
 
+# What the nemesis draws from, for how long it is at work, and where to write the history down.
+SEED ?= 0
+DURATION ?= 10m
+HISTORY ?=
+.PHONY: history
+history: ## Let a nemesis at Interlock for ten minutes and check what happened: SEED=1 DURATION=24h HISTORY=file
+	@assets=$$(go run -C hack/controlplane .) && \
+		INTERLOCK_CONTROLPLANE_ASSETS="$$assets" go test ./test/history -count=1 -timeout=0 -v -run=TestHistory \
+			-args -history.seed=$(SEED) -history.duration=$(DURATION) -history.keep=$(HISTORY)
+
 .PHONY: bench
 bench: ## Measure how fast pods are released and what Interlock costs the API server
 	@go run ./test/bench

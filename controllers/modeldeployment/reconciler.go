@@ -62,6 +62,7 @@ type Reconciler struct {
 	Events  events.EventRecorder
 
 	shortfalls shortfalls
+	intruders  intruders
 	evictor    workload.Evictor
 }
 
@@ -143,7 +144,9 @@ func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforc
 		if g.onlyWaits {
 			return time.Time{}, nil
 		}
-		return r.shortfall(ctx, now, g, enforced, report)
+		expelled := r.expel(ctx, now, g)
+		next, err := r.shortfall(ctx, now, g, enforced, report)
+		return next, errors.Join(expelled, err)
 	case "": // Nothing is enforced here any more, so nothing may hold a pod.
 		return time.Time{}, errors.Join(r.standDown(proven, model, g.networkPolicies), r.release(proven, g.held()))
 	default:

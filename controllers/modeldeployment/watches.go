@@ -22,6 +22,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -32,7 +33,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("modeldeployment").
 		WithOptions(controller.Options{MaxConcurrentReconciles: 8, RateLimiter: retry.Limiter()}).
 		For(&v1alpha1.ModelDeployment{}). // and its status: whoever decided by a status older than its own last one decides again
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(modelOfPod), builder.WithPredicates(podChanged())).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(modelOfPod), builder.WithPredicates(r.podChanged())).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.modelsAround), specChanged).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
@@ -51,11 +52,23 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// podChanged lets through what bears on a verdict or on a count, and not each heartbeat of a pod's status.
-func podChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+// podChanged lets through what bears on a verdict or on a count, and not each heartbeat of a pod's status. It notes when pods
+// pass the gate.
+func (r *Reconciler) podChanged() predicate.Predicate {
+	return predicate.Funcs{CreateFunc: func(e event.CreateEvent) bool {
+		if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !safeguard.Held(pod) {
+			r.intruders.pass(pod)
+		}
+		return true
+	}, DeleteFunc: func(e event.DeleteEvent) bool {
+		r.intruders.gone(e.Object)
+		return true
+	}, UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok1 := e.ObjectOld.(*corev1.Pod)
 		after, ok2 := e.ObjectNew.(*corev1.Pod)
+		if ok1 && ok2 && safeguard.Held(before) && !safeguard.Held(after) {
+			r.intruders.pass(after)
+		}
 		return !ok1 || !ok2 || before.Status.Phase != after.Status.Phase ||
 			(before.DeletionTimestamp == nil) != (after.DeletionTimestamp == nil) ||
 			!apiequality.Semantic.DeepEqual(before.Labels, after.Labels) ||
@@ -205,7 +218,14 @@ func (h clearancesHandler) Update(ctx context.Context, e event.UpdateEvent, q qu
 		return
 	}
 	for _, model := range admission.Changed(before.Data, after.Data) {
-		q.Add(requests(after.Namespace, model)[0])
+		request := requests(after.Namespace, model)[0]
+		switch had, has := admission.Find(before.Data, model).Cleared(), admission.Find(after.Data, model).Cleared(); {
+		case has:
+			h.r.intruders.regained(request.NamespacedName)
+		case had:
+			h.r.intruders.lost(request.NamespacedName, after.ResourceVersion)
+		}
+		q.Add(request)
 	}
 }
 

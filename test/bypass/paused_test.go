@@ -10,8 +10,13 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 	"github.com/interlock-dev/interlock/internal/testing/proxy"
 	"github.com/interlock-dev/interlock/internal/testing/stack"
@@ -88,6 +93,31 @@ func pauses() {
 			between.Resume(watchesOfPolicies)
 			Eventually(ctx, t.clearedModels).Should(ConsistOf(small))
 		}
+	})
+
+	It("58: a pod that came in after its model was revoked is taken out at once, and one that ran before is not", func(ctx SpecContext) {
+		t := newTenant(ctx, policyName) // which lets running pods be
+		t.limitEgress(ctx)
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
+		ran := t.running(ctx, t.pod("ran").Model(llama))
+		t.openEgress(ctx)
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeRevoked)
+		pause(ctx)
+		// As if the API server had not heard of it: neither of the policies looks at a pod.
+		blind := client.RawPatch(types.JSONPatchType, []byte(`[{"op": "replace", "path": "/spec/matchConditions", "value": [{"name": "never", "expression": "false"}]}]`))
+		Expect(admin.Patch(ctx, &admissionv1.MutatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: admission.HoldPolicy}}, blind)).To(Succeed())
+		Expect(admin.Patch(ctx, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: admission.AdmitPolicy}}, blind)).To(Succeed())
+		Eventually(ctx, func(g Gomega) {
+			pod := t.pod("probe").Model(llama).Build()
+			g.Expect(t.editor.Create(ctx, pod, client.DryRunAll)).To(Succeed())
+			g.Expect(gatedBy(pod, v1alpha1.ClearanceGate)).To(BeFalse())
+		}).Should(Succeed())
+		intruder := t.pod("intruder").Model(llama).Build()
+		Expect(t.editor.Create(ctx, intruder)).To(Succeed())
+		resume()
+		t.waitGone(ctx, intruder)
+		t.expectUntouched(ctx, ran)
+		waitEnforced(ctx)
 	})
 }
 
