@@ -79,7 +79,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	events := mgr.GetEventRecorder("interlock")
 	workloads := workload.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper(), kinds)
 	enforcement := &admissionctrl.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events}
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events, Clock: clock.RealClock{}}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
 		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Install: install, Clock: clock.RealClock{}, Events: events},

@@ -81,6 +81,16 @@ const (
 	// ConditionSignersKnown says on a ScalingPolicy whether it trusts all signers that its Safeguards ask for.
 	ConditionSignersKnown = "SignersKnown"
 
+	// ConditionNodesClosed says on a Safeguard that refuses connections whether RBAC lets anybody past that: nodes/proxy
+	// reaches into containers without admission. It is a finding, and holds no model.
+	ConditionNodesClosed = "NodesClosed"
+	// ReasonNodeAccess: the message names who has nodes/proxy.
+	ReasonNodeAccess = "NodeAccess"
+	// ReasonNoNodeAccess: nobody but the cluster's own components and system:masters has it.
+	ReasonNoNodeAccess = "NoNodeAccess"
+	// ReasonNodeAccessUnknown: it could not be looked up.
+	ReasonNodeAccessUnknown = "NodeAccessUnknown"
+
 	// ReasonAccepted: the ScalingPolicy or Safeguard is valid and in use.
 	ReasonAccepted = "Accepted"
 	// ReasonInvalidExpression: a CEL expression of the Safeguard does not compile; the models that need it are held.

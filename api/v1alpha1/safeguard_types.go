@@ -5,6 +5,7 @@ import (
 )
 
 // SafeguardSpec is one control: what it is, and the one method by which it is verified.
+// +kubebuilder:validation:XValidation:rule="!has(self.connect) || has(self.podRule)",message="connect goes together with podRule: the API server enforces both"
 // +kubebuilder:validation:XValidation:rule="(has(self.podRule) ? 1 : 0) + (has(self.resource) ? 1 : 0) + (has(self.evidence) ? 1 : 0) == 1",message="a Safeguard has exactly one verification method: podRule, resource or evidence"
 type SafeguardSpec struct {
 	// title says what is safeguarded, in a few words.
@@ -48,6 +49,11 @@ type SafeguardSpec struct {
 	// evidence verifies by a signed in-toto statement in an Attestation.
 	// +optional
 	Evidence *EvidenceRule `json:"evidence,omitempty"`
+
+	// connect refuses requests that reach into running pods, in each namespace in which a model needs the Safeguard. Absent:
+	// none is refused.
+	// +optional
+	Connect *ConnectRule `json:"connect,omitempty"`
 
 	// adjust is what Interlock does to bring the safeguard about, which the verification method then judges. Absent:
 	// nothing.
@@ -128,6 +134,62 @@ type PodRule struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	Validations []PodValidation `json:"validations,omitempty"`
+}
+
+// ConnectRule refuses requests that reach into running pods, whatever RBAC allows. Such a request names a pod and shows the API
+// server none of its labels. So it is refused for all pods of a namespace in which a model needs the Safeguard, also for those
+// of other models and of none.
+type ConnectRule struct {
+	// refuse are the kinds of request that are refused.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=4
+	Refuse []ConnectKind `json:"refuse,omitempty"`
+
+	// except are those who may connect all the same, such as who is on call for incidents. Absent: nobody, not even an
+	// administrator. An exception does not count for whoever impersonates them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Except []ConnectException `json:"except,omitempty"`
+}
+
+// ConnectKind is a kind of request that reaches into a running pod.
+// +kubebuilder:validation:Enum=Exec;Attach;PortForward;Proxy
+type ConnectKind string
+
+const (
+	// ConnectExec runs a command in a container: `kubectl exec` and `kubectl cp`.
+	ConnectExec ConnectKind = "Exec"
+	// ConnectAttach attaches to what runs in a container.
+	ConnectAttach ConnectKind = "Attach"
+	// ConnectPortForward opens a connection to a port of the pod, whichever policies stand around it.
+	ConnectPortForward ConnectKind = "PortForward"
+	// ConnectProxy lets the API server send requests to a port of the pod, or to a Service of the namespace.
+	ConnectProxy ConnectKind = "Proxy"
+)
+
+// ConnectException is a user or a group.
+// +kubebuilder:validation:XValidation:rule="has(self.user) != has(self.group)",message="an exception has exactly one of user and group"
+type ConnectException struct {
+	// user is the name by which the API server knows a user.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	User string `json:"user,omitempty"`
+
+	// group is the name of a group.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+
+	// reason says why, for the reader.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=300
+	Reason string `json:"reason,omitempty"`
 }
 
 // AllContainers is the CEL over a Pod, `object`, that the variable `containers` of pod rules stands for.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,7 +48,9 @@ type Reconciler struct {
 	Rules    *podrules.Register
 	Install  admission.Install
 	Events   events.EventRecorder
+	Clock    clock.PassiveClock
 
+	nodes nodes
 	// written holds each object as this process last found or left it in the API server: what differs later is drift.
 	written map[string]admission.Object
 	// repaired says that drift was repaired since all was last as it should be.
@@ -73,8 +76,8 @@ func (r *Reconciler) Enforcing() error {
 // it that these are their names.
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=list;watch;create
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,resourceNames=interlock-hold;interlock-stamp,verbs=get;update
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice;interlock-audit;interlock-authority,verbs=get;update
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicybindings,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice-enforce;interlock-notice-warn;interlock-audit;interlock-authority,verbs=get;update
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice;interlock-audit;interlock-authority;interlock-connect,verbs=get;update
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicybindings,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice-enforce;interlock-notice-warn;interlock-audit;interlock-authority;interlock-connect,verbs=get;update
 // +kubebuilder:rbac:groups=interlock.dev,resources=safeguards;scalingpolicies;modeldeployments,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=safeguards/status;scalingpolicies/status,verbs=patch
@@ -120,9 +123,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 			unusable[sg.Name] = fmt.Errorf("%w: %s", errRefused, summary(why))
 		}
 	}
+	r.lookAtNodes(ctx, safeguards.Items)
 	behind, reportErr := r.report(ctx, safeguards.Items, policies.Items, unusable)
-	if err = errors.Join(err, reportErr); err != nil || !behind {
+	switch err = errors.Join(err, reportErr); {
+	case err != nil:
 		return ctrl.Result{}, err
+	case !behind:
+		return ctrl.Result{RequeueAfter: nodesAgain}, nil
 	}
 	return ctrl.Result{RequeueAfter: catchUp}, nil
 }

@@ -39,6 +39,7 @@ func (r *Reconciler) report(ctx context.Context, safeguards []v1alpha1.Safeguard
 		before := sg.DeepCopy()
 		sg.Status.ObservedGeneration = sg.Generation
 		meta.SetStatusCondition(&sg.Status.Conditions, safeguardReady(sg, unusable[sg.Name]))
+		r.nodesClosed(sg)
 		if !apiequality.Semantic.DeepEqual(before.Status, sg.Status) {
 			patch(sg, before)
 		}

@@ -106,6 +106,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		// The cache is behind; what it lacks wakes us, and if it does not, this does.
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
+	if err == nil && undeclared(clearances.Data, models.Items) {
+		return ctrl.Result{RequeueAfter: closedAgain}, nil
+	}
 	return ctrl.Result{}, err
 }
 
@@ -200,6 +203,7 @@ func (r *Reconciler) fillClearances(
 			r.Board.Recall(model)
 		}
 	}
+	r.keepClosed(ctx, ns.Name, clearances, cm.Data)
 	data, left := clearances.Data()
 	if len(left) > 0 {
 		log.FromContext(ctx).Info("A ConfigMap has no room for these models, so their pods are held: serve them from another namespace", "models", left)
@@ -207,6 +211,33 @@ func (r *Reconciler) fillClearances(
 	cm.Data, cm.BinaryData, cm.Finalizers, cm.OwnerReferences = data, nil, nil, nil
 	cm.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
 	return fresh.Bind(ctx, proofs...)
+}
+
+// keepClosed keeps refusing requests into the pods of models that are no longer declared, until these are gone: whoever takes a
+// declaration back must not get in by that.
+func (r *Reconciler) keepClosed(ctx context.Context, namespace string, clearances admission.Clearances, before map[string]string) {
+	for name, safeguards := range admission.Connected(before) {
+		if _, declared := clearances.Models[name]; declared {
+			continue
+		}
+		pods := &corev1.PodList{}
+		err := r.Client.List(ctx, pods, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.ModelLabel: name}, client.Limit(1))
+		if err != nil || len(pods.Items) > 0 {
+			clearances.Models[name] = admission.Standing{Connect: safeguards}
+		}
+	}
+}
+
+// closedAgain is how soon it is looked again whether there are still pods of models that are no longer declared.
+const closedAgain = 10 * time.Second
+
+// undeclared says whether requests are refused for a model that is no longer declared.
+func undeclared(data map[string]string, models []v1alpha1.ModelDeployment) bool {
+	connected := admission.Connected(data)
+	for i := range models {
+		delete(connected, models[i].Name)
+	}
+	return len(connected) > 0
 }
 
 // maxNotices is the most that is said in one ledger: etcd takes 1.5 MiB an object.

@@ -62,6 +62,8 @@ type gathered struct {
 	dated time.Time
 	// given holds what Safeguards give to pods, by name.
 	given map[string]admission.Rule
+	// closed names the Safeguards that refuse requests into running pods.
+	closed map[string]bool
 	// podRules names the Safeguards that are pod rules, and readsWeights those of them that look at what is declared of weights.
 	podRules, readsWeights map[string]bool
 	// pending names those pod rules that the API server does not enforce yet, and when it will.
@@ -180,7 +182,7 @@ func (r *Reconciler) pods(ctx context.Context, model types.NamespacedName) ([]*c
 
 func (r *Reconciler) compile(g *gathered, now time.Time, safeguards []v1alpha1.Safeguard) {
 	g.compiled, g.unusable, g.podRules, g.readsWeights = map[string]*safeguard.Compiled{}, map[string]string{}, map[string]bool{}, map[string]bool{}
-	g.pending, g.given = map[string]time.Time{}, map[string]admission.Rule{}
+	g.pending, g.given, g.closed = map[string]time.Time{}, map[string]admission.Rule{}, map[string]bool{}
 	for i := range safeguards {
 		sg := &safeguards[i]
 		compiled, err := r.Compiler.Compile(sg)
@@ -189,6 +191,7 @@ func (r *Reconciler) compile(g *gathered, now time.Time, safeguards []v1alpha1.S
 			if rule.Adjust != nil {
 				g.given[sg.Name] = rule
 			}
+			g.closed[sg.Name] = rule.Connect != nil
 			var wait time.Duration
 			if wait, err = r.Rules.Check(sg, now); wait > 0 {
 				g.pending[sg.Name] = now.Add(wait)
@@ -271,7 +274,7 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 		}
 		judgements = append(judgements, verdicts.Judgement{
 			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v), Verdict: v, Advice: g.advice(e.policyName, v),
-			Adjustments: g.adjustments(v), Weights: g.weights(v)})
+			Adjustments: g.adjustments(v), Connect: g.connects(v), Weights: g.weights(v)})
 	}
 	return judgements
 }
@@ -357,6 +360,11 @@ func (g *gathered) adjustments(v decision.Verdict) []string {
 		names = append(names, rule.Safeguard)
 	}
 	return names
+}
+
+// connects names the Safeguards that hold the model under a verdict and refuse requests into running pods.
+func (g *gathered) connects(v decision.Verdict) []string {
+	return slices.DeleteFunc(v.Rules(), func(name string) bool { return !g.closed[name] })
 }
 
 // awaitRules lets a model that is not cleared wait until the API server enforces all pod rules that it needs: until then

@@ -40,13 +40,15 @@ type Judgement struct {
 	Advice string
 	// Adjustments are the Safeguards that give new pods of the model something, in order.
 	Adjustments []string
+	// Connect are the Safeguards by which requests into running pods of the model's namespace are refused, in order.
+	Connect []string
 	// Weights are the sources that the model declares of its weights, in order, if a pod rule of it looks at them.
 	Weights []string
 }
 
 // Standing gives what the API server enforces of the model.
 func (j Judgement) Standing() admission.Standing {
-	s := admission.Standing{Adjustments: j.Adjustments, Weights: j.Weights}
+	s := admission.Standing{Adjustments: j.Adjustments, Connect: j.Connect, Weights: j.Weights}
 	if j.Verdict.Cleared() {
 		s.ValidUntil, s.Rules, s.Exemptions = j.Verdict.ValidUntil, j.Verdict.Rules(), j.Verdict.Exemptions
 	}

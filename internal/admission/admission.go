@@ -33,6 +33,7 @@ const (
 	AuditPolicy     = "interlock-audit"
 	StampPolicy     = "interlock-stamp"
 	AuthorityPolicy = "interlock-authority"
+	ConnectPolicy   = "interlock-connect"
 )
 
 // Install is what the policies have to know of the installation.
@@ -55,18 +56,20 @@ type Rule struct {
 	Validations []v1alpha1.PodValidation
 	// Adjust is what new pods are given; nil, nothing.
 	Adjust *v1alpha1.PodAdjustment
+	// Connect refuses requests into running pods. Nil means that none is refused.
+	Connect *v1alpha1.ConnectRule
 }
 
 // RuleOf gives what a Safeguard asks of pods and gives them; false, neither.
 func RuleOf(sg *v1alpha1.Safeguard) (Rule, bool) {
-	rule := Rule{Safeguard: sg.Name, Remedy: sg.Spec.Remedy}
+	rule := Rule{Safeguard: sg.Name, Remedy: sg.Spec.Remedy, Connect: sg.Spec.Connect}
 	if sg.Spec.PodRule != nil {
 		rule.Validations = sg.Spec.PodRule.Validations
 	}
 	if sg.Spec.Adjust != nil {
 		rule.Adjust = sg.Spec.Adjust.Pod
 	}
-	return rule, rule.Validations != nil || rule.Adjust != nil
+	return rule, rule.Validations != nil || rule.Adjust != nil || rule.Connect != nil
 }
 
 // Object is a policy or a binding, with every default filled in, so that what the API server stores compares equal.
@@ -87,6 +90,7 @@ func Policies(install Install, rules []Rule) []Object {
 		admit(enrolled, rules), binding(AdmitPolicy, AdmitPolicy, admissionv1.Deny, enrolled, clearances()),
 		guard(enrolled, install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, clearances()),
 		identity(enrolled), binding(IdentityPolicy, IdentityPolicy, admissionv1.Deny, enrolled, nil),
+		connect(enrolled, install, rules), binding(ConnectPolicy, ConnectPolicy, admissionv1.Deny, enrolled, clearances()),
 		ledgers(install), binding(LedgerPolicy, LedgerPolicy, admissionv1.Deny, selector(), nil),
 		enrolment(install), binding(EnrolmentPolicy, EnrolmentPolicy, admissionv1.Deny, selector(), nil),
 		notice(NoticePolicy, rules, v1alpha1.EnforceLabel, v1alpha1.WarnLabel),

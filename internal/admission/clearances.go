@@ -26,6 +26,7 @@ import (
 //	clearances   "MODEL LEASE" of those that are cleared
 //	exemptions   "MODEL/POD UNTIL,SAFEGUARD ...", of single pods of cleared models
 //	adjustments  "MODEL NAMES": the Safeguards that give its new pods something, cleared or held, between commas
+//	connect      "MODEL NAMES": the Safeguards by which requests into running pods of the namespace are refused, cleared or held
 //	weights      "MODEL SOURCE ...": what it declares of its weights, only if a Safeguard asks
 //
 // Names of models are DNS labels, and labels of pods have neither blanks nor line breaks: no name is found within another.
@@ -46,6 +47,8 @@ type Standing struct {
 	Exemptions []decision.Exemption
 	// Adjustments are the names of the Safeguards that give its new pods something.
 	Adjustments []string
+	// Connect are the names of the Safeguards by which requests into running pods of its namespace are refused.
+	Connect []string
 	// Weights are the sources that it declares, if a Safeguard asks.
 	Weights []string
 }
@@ -59,6 +62,7 @@ const (
 	clearancesKey   = "clearances"
 	exemptionsKey   = "exemptions"
 	adjustmentsKey  = "adjustments"
+	connectKey      = "connect"
 	weightsKey      = "weights"
 )
 
@@ -71,7 +75,7 @@ func (c Clearances) Data() (data map[string]string, left []string) {
 	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage}
 	leases, written := c.leases(), map[string]bool{}
 	texts, size := map[string]*strings.Builder{}, 0
-	for _, key := range []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, weightsKey} {
+	for _, key := range []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey} {
 		texts[key] = &strings.Builder{}
 		texts[key].WriteByte('\n')
 	}
@@ -126,6 +130,9 @@ func (s Standing) lines(name string, leases map[string]string) map[string]string
 	if len(s.Adjustments) > 0 {
 		lines[adjustmentsKey] = fmt.Sprintf("%s %s\n", name, RuleNames(s.Adjustments))
 	}
+	if len(s.Connect) > 0 {
+		lines[connectKey] = fmt.Sprintf("%s %s\n", name, RuleNames(s.Connect))
+	}
 	if len(s.Weights) > 0 {
 		lines[weightsKey] = fmt.Sprintf("%s %s\n", name, strings.Join(slices.Sorted(slices.Values(s.Weights)), " "))
 	}
@@ -149,7 +156,7 @@ func CoverageOf(data map[string]string) string { return data[coverageKey] }
 
 // Find gives the standing of a model. A clearance that cannot be read is none.
 func Find(data map[string]string, model string) Standing {
-	s := Standing{Adjustments: names(line(data[adjustmentsKey], model)), Weights: strings.Fields(line(data[weightsKey], model))}
+	s := Standing{Adjustments: names(line(data[adjustmentsKey], model)), Connect: names(line(data[connectKey], model)), Weights: strings.Fields(line(data[weightsKey], model))}
 	end, rules, _ := strings.Cut(line(data[leasesKey], line(data[clearancesKey], model)), " ")
 	until, err := time.Parse(time.RFC3339, end)
 	if err != nil || rules == "" {
@@ -157,6 +164,17 @@ func Find(data map[string]string, model string) Standing {
 	}
 	s.ValidUntil, s.Rules, s.Exemptions = until, names(rules), exemptionsOf(data[exemptionsKey], model)
 	return s
+}
+
+// Connected gives the Safeguards by which requests into running pods are refused, by the models that need them.
+func Connected(data map[string]string) map[string][]string {
+	connected := map[string][]string{}
+	for text := range strings.Lines(data[connectKey]) {
+		if name, list, ok := strings.Cut(strings.TrimSuffix(text, "\n"), " "); ok {
+			connected[name] = names(list)
+		}
+	}
+	return connected
 }
 
 // line gives what stands behind a name.
@@ -186,7 +204,7 @@ func told(data map[string]string) map[string]string {
 		number, lease, _ := strings.Cut(text, " ")
 		leases[number] += lease
 	}
-	for _, key := range []string{clearancesKey, exemptionsKey, adjustmentsKey, weightsKey} {
+	for _, key := range []string{clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey} {
 		for text := range strings.Lines(data[key]) {
 			name, said, ok := strings.Cut(text, " ")
 			if !ok {

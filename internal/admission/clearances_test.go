@@ -41,7 +41,7 @@ func TestClearances(t *testing.T) {
 			map[string]string{"adjustments": "\nopus ,guard,\n", "weights": "\nopus oci://a\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			want := map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": "", "leases": "\n", "clearances": "\n", "exemptions": "\n", "adjustments": "\n", "weights": "\n"}
+			want := map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": "", "leases": "\n", "clearances": "\n", "exemptions": "\n", "adjustments": "\n", "connect": "\n", "weights": "\n"}
 			maps.Copy(want, tc.want)
 			data, left := clearancesOf(tc.models...).Data()
 			if diff := cmp.Diff(want, data); diff != "" || left != nil {
@@ -185,7 +185,7 @@ func drawNames(t *rapid.T, what string) []string {
 func drawClearances(t *rapid.T) admission.Clearances {
 	c := clearancesOf()
 	for range rapid.IntRange(0, 12).Draw(t, "models") {
-		s := admission.Standing{Rules: drawNames(t, "rules"), Adjustments: drawNames(t, "adjustments"), Weights: drawNames(t, "weights")}
+		s := admission.Standing{Rules: drawNames(t, "rules"), Adjustments: drawNames(t, "adjustments"), Connect: drawNames(t, "connect"), Weights: drawNames(t, "weights")}
 		if rapid.Bool().Draw(t, "cleared") {
 			s.ValidUntil = at("08:10:00").Add(time.Duration(rapid.IntRange(-3, 3).Draw(t, "seconds")) * time.Second)
 		}

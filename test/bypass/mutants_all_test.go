@@ -7,4 +7,5 @@ var mutants = slices.Concat(
 	firstMutants,
 	freshMutants,
 	registryMutants,
+	connectMutants,
 )

@@ -53,6 +53,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("approvals and waivers", approvalTricks)
 	Describe("evidence", evidenceTricks)
 	Describe("signed weights", signedTricks)
+	Describe("connections", connectTricks)
 	Describe("fallback", fallbackTricks)
 	Describe("weights", weightTricks)
 	Describe("surroundings", surroundingTricks)
@@ -96,7 +97,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	applyChangedKinds(ctx)
 	hostile = newHostileRegistry()
 
-	for _, o := range slices.Concat(pack(), evidencePack(), signedPack(), weightsPack(), surroundingsPack()) {
+	for _, o := range slices.Concat(pack(), evidencePack(), signedPack(), closedPack(), weightsPack(), surroundingsPack()) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)
