@@ -80,6 +80,8 @@ type gathered struct {
 	clearances map[string]string
 	// proof says how fresh all this is; without one, nothing may be loosened by it.
 	proof fresh.Proof
+	// openings are the labels that would undo safeguards which the policy that is enforced asks for.
+	openings []string
 	// inspection is by the Safeguards of the policy that is enforced, and basis what the verdict under it rests on.
 	inspection safeguard.Inspection
 	basis      []decision.Object
@@ -274,9 +276,13 @@ func (g *gathered) decide(now time.Time) []verdicts.Judgement {
 		}
 		judgements = append(judgements, verdicts.Judgement{
 			Label: e.label, Policy: e.policyName, PolicyDigest: decision.DigestUsed(in, v), Verdict: v, Advice: g.advice(e.policyName, v),
-			Adjustments: g.adjustments(v), Connect: g.connects(v), Weights: g.weights(v)})
+			Adjustments: g.adjustments(v), Connect: g.connects(v), Weights: g.weights(v), Openings: g.openings})
 	}
 	return judgements
+}
+
+func (g *gathered) key() types.NamespacedName {
+	return types.NamespacedName{Namespace: g.model.Namespace, Name: g.model.Name}
 }
 
 // authorsOf names who wrote a policy and the Safeguards that it names.
@@ -319,10 +325,10 @@ func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.F
 			usable = append(usable, compiled)
 		}
 	}
-	key := types.NamespacedName{Namespace: g.model.Namespace, Name: g.model.Name}
 	around := g.around
 	around.Exempt = asked.Exempt
-	inspection := safeguard.Inspect(key, usable, g.pods, around)
+	inspection := safeguard.Inspect(g.key(), usable, g.pods, around)
+	g.closeOpenings(usable, asked, inspection.Findings)
 	for _, name := range asked.Required {
 		if why, ok := g.unusable[name]; ok {
 			inspection.Findings[name] = decision.Finding{

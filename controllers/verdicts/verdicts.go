@@ -44,11 +44,13 @@ type Judgement struct {
 	Connect []string
 	// Weights are the sources that the model declares of its weights, in order, if a pod rule of it looks at them.
 	Weights []string
+	// Openings are the labels that would undo a safeguard of the model, as admission.Openings writes them.
+	Openings []string
 }
 
 // Standing gives what the API server enforces of the model.
 func (j Judgement) Standing() admission.Standing {
-	s := admission.Standing{Adjustments: j.Adjustments, Connect: j.Connect, Weights: j.Weights}
+	s := admission.Standing{Adjustments: j.Adjustments, Connect: j.Connect, Weights: j.Weights, Openings: j.Openings}
 	if j.Verdict.Cleared() {
 		s.ValidUntil, s.Rules, s.Exemptions = j.Verdict.ValidUntil, j.Verdict.Rules(), j.Verdict.Exemptions
 	}

@@ -28,6 +28,8 @@ import (
 //	adjustments  "MODEL NAMES": the Safeguards that give its new pods something, cleared or held, between commas
 //	connect      "MODEL NAMES": the Safeguards by which requests into running pods of the namespace are refused, cleared or held
 //	weights      "MODEL SOURCE ...": what it declares of its weights, only if a Safeguard asks
+//	openings     "MODEL OPENINGS": what labels its pods may not bear, cleared or held, if there are any
+//	openedBy     "OPENINGS OPENING ...": see Openings
 //
 // Names of models are DNS labels, and labels of pods have neither blanks nor line breaks: no name is found within another.
 type Clearances struct {
@@ -51,6 +53,8 @@ type Standing struct {
 	Connect []string
 	// Weights are the sources that it declares, if a Safeguard asks.
 	Weights []string
+	// Openings are the labels that would undo a safeguard of it, as Openings writes them.
+	Openings []string
 }
 
 // Keys of the data.
@@ -64,7 +68,12 @@ const (
 	adjustmentsKey  = "adjustments"
 	connectKey      = "connect"
 	weightsKey      = "weights"
+	openingsKey     = "openings"
+	openedByKey     = "openedBy"
 )
+
+// textKeys are those whose texts have a line for each model, or for what several share.
+var textKeys = []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey, openingsKey, openedByKey}
 
 // maxData is the most that a ConfigMap holds, less some for what is not of models.
 const maxData = 1_000_000
@@ -73,17 +82,20 @@ const maxData = 1_000_000
 // nothing of them and so holds them.
 func (c Clearances) Data() (data map[string]string, left []string) {
 	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage}
-	leases, written := c.leases(), map[string]bool{}
+	shared, written := c.shared(), map[string]bool{}
 	texts, size := map[string]*strings.Builder{}, 0
-	for _, key := range []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey} {
+	for _, key := range textKeys {
 		texts[key] = &strings.Builder{}
 		texts[key].WriteByte('\n')
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Models)) {
 		s := c.Models[name]
-		lines, lease, taken := s.lines(name, leases), s.lease(), 0
+		lines, lease, openings, taken := s.lines(name, shared), s.lease(), s.openings(), 0
 		if s.Cleared() && !written[lease] {
-			lines[leasesKey] = fmt.Sprintf("%s %s\n", leases[lease], lease)
+			lines[leasesKey] = fmt.Sprintf("%s %s\n", shared[lease], lease)
+		}
+		if openings != "" && !written[openings] {
+			lines[openedByKey] = fmt.Sprintf("%s %s\n", shared[openings], openings)
 		}
 		for _, text := range lines {
 			taken += len(text)
@@ -93,7 +105,7 @@ func (c Clearances) Data() (data map[string]string, left []string) {
 			continue
 		}
 		size += taken
-		written[lease] = true
+		written[lease], written[openings] = true, true
 		for key, text := range lines {
 			texts[key].WriteString(text)
 		}
@@ -104,27 +116,37 @@ func (c Clearances) Data() (data map[string]string, left []string) {
 	return data, left
 }
 
-// leases numbers those of the cleared models: many have the same end and the same rules.
-func (c Clearances) leases() map[string]string {
-	leases := map[string]string{}
+// shared numbers what many models have alike: the leases of those that are cleared, and openings.
+func (c Clearances) shared() map[string]string {
+	leases, openings := map[string]bool{}, map[string]bool{}
 	for _, s := range c.Models {
 		if s.Cleared() {
-			leases[s.lease()] = ""
+			leases[s.lease()] = true
+		}
+		if len(s.Openings) > 0 {
+			openings[s.openings()] = true
 		}
 	}
-	for i, lease := range slices.Sorted(maps.Keys(leases)) {
-		leases[lease] = strconv.Itoa(i)
+	shared := map[string]string{}
+	for _, texts := range []map[string]bool{leases, openings} {
+		for i, text := range slices.Sorted(maps.Keys(texts)) {
+			shared[text] = strconv.Itoa(i)
+		}
 	}
-	return leases
+	return shared
 }
 
 func (s Standing) lease() string { return clock(s.ValidUntil) + " " + RuleNames(s.Rules) }
 
+func (s Standing) openings() string {
+	return strings.Join(slices.Sorted(slices.Values(s.Openings)), " ")
+}
+
 // lines of one model, by key.
-func (s Standing) lines(name string, leases map[string]string) map[string]string {
+func (s Standing) lines(name string, shared map[string]string) map[string]string {
 	lines := map[string]string{}
 	if s.Cleared() {
-		lines[clearancesKey] = fmt.Sprintf("%s %s\n", name, leases[s.lease()])
+		lines[clearancesKey] = fmt.Sprintf("%s %s\n", name, shared[s.lease()])
 		lines[exemptionsKey] = exemptionLines(name, s.Exemptions)
 	}
 	if len(s.Adjustments) > 0 {
@@ -136,6 +158,9 @@ func (s Standing) lines(name string, leases map[string]string) map[string]string
 	if len(s.Weights) > 0 {
 		lines[weightsKey] = fmt.Sprintf("%s %s\n", name, strings.Join(slices.Sorted(slices.Values(s.Weights)), " "))
 	}
+	if len(s.Openings) > 0 {
+		lines[openingsKey] = fmt.Sprintf("%s %s\n", name, shared[s.openings()])
+	}
 	return lines
 }
 
@@ -144,8 +169,8 @@ func (s Standing) Cleared() bool { return !s.ValidUntil.IsZero() }
 
 // Equal says whether two standings come to the same.
 func (s Standing) Equal(other Standing) bool {
-	leases := Clearances{Models: map[string]Standing{"s": s, "other": other}}.leases()
-	return maps.Equal(s.lines("", leases), other.lines("", leases))
+	shared := Clearances{Models: map[string]Standing{"s": s, "other": other}}.shared()
+	return maps.Equal(s.lines("", shared), other.lines("", shared))
 }
 
 // PolicyOf gives the policy that is enforced by some data.
@@ -156,7 +181,8 @@ func CoverageOf(data map[string]string) string { return data[coverageKey] }
 
 // Find gives the standing of a model. A clearance that cannot be read is none.
 func Find(data map[string]string, model string) Standing {
-	s := Standing{Adjustments: names(line(data[adjustmentsKey], model)), Connect: names(line(data[connectKey], model)), Weights: strings.Fields(line(data[weightsKey], model))}
+	s := Standing{Adjustments: names(line(data[adjustmentsKey], model)), Connect: names(line(data[connectKey], model)), Weights: strings.Fields(line(data[weightsKey], model)),
+		Openings: strings.Fields(line(data[openedByKey], line(data[openingsKey], model)))}
 	end, rules, _ := strings.Cut(line(data[leasesKey], line(data[clearancesKey], model)), " ")
 	until, err := time.Parse(time.RFC3339, end)
 	if err != nil || rules == "" {
@@ -199,25 +225,32 @@ func Changed(before, after map[string]string) []string {
 // told gives all that is said of each model, in one text. What Find reads of a model is in it, and its text is read once for
 // all models.
 func told(data map[string]string) map[string]string {
-	leases, models := map[string]string{}, map[string]string{}
-	for text := range strings.Lines(data[leasesKey]) {
-		number, lease, _ := strings.Cut(text, " ")
-		leases[number] += lease
-	}
-	for _, key := range []string{clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey} {
+	models := map[string]string{}
+	shared := map[string]map[string]string{clearancesKey: numbered(data[leasesKey]), openingsKey: numbered(data[openedByKey])}
+	for _, key := range []string{clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey, openingsKey} {
 		for text := range strings.Lines(data[key]) {
 			name, said, ok := strings.Cut(text, " ")
 			if !ok {
 				continue
 			}
-			if key == clearancesKey {
-				said = leases[strings.TrimSuffix(said, "\n")]
+			if texts, ok := shared[key]; ok {
+				said = texts[strings.TrimSuffix(said, "\n")]
 			}
 			model, _, _ := strings.Cut(name, "/")
 			models[model] += key + " " + name + " " + said
 		}
 	}
 	return models
+}
+
+// numbered gives what several models share, by its number.
+func numbered(text string) map[string]string {
+	texts := map[string]string{}
+	for line := range strings.Lines(text) {
+		number, said, _ := strings.Cut(line, " ")
+		texts[number] += said
+	}
+	return texts
 }
 
 // exemptionLines has a line a pod.

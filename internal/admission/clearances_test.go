@@ -37,11 +37,15 @@ func TestClearances(t *testing.T) {
 			given("sandbox", "guard").declaring("s3://b", "oci://a")},
 			map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,a,\n", "adjustments": "\nopus ,guard,sandbox,\n", "weights": "\nopus oci://a s3://b\n",
 				"exemptions": "\nopus/canary 2026-05-14T08:40:00Z,a\nopus/x.y 2026-05-14T08:30:00Z,a 2026-05-14T08:30:00Z,b\n"}},
+		"some with the same openings": {[]standing{cleared("opus", "09:00:00").opening("b:in:|x|", "a:in:|x|"), standing{model: "held"}.opening("a:in:|x|", "b:in:|x|"), standing{model: "other"}.opening("c:in:|x|")},
+			map[string]string{"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z ,,\n", "openings": "\nheld 0\nopus 0\nother 1\n",
+				"openedBy": "\n0 a:in:|x| b:in:|x|\n1 c:in:|x|\n"}},
 		"one that is held": {[]standing{standing{model: "opus"}.exempt("canary", "a", "08:40:00").given("guard").declaring("oci://a")},
 			map[string]string{"adjustments": "\nopus ,guard,\n", "weights": "\nopus oci://a\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			want := map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": "", "leases": "\n", "clearances": "\n", "exemptions": "\n", "adjustments": "\n", "connect": "\n", "weights": "\n"}
+			want := map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": "", "leases": "\n", "clearances": "\n", "exemptions": "\n", "adjustments": "\n", "connect": "\n", "weights": "\n",
+				"openings": "\n", "openedBy": "\n"}
 			maps.Copy(want, tc.want)
 			data, left := clearancesOf(tc.models...).Data()
 			if diff := cmp.Diff(want, data); diff != "" || left != nil {
@@ -77,7 +81,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestEqual(t *testing.T) {
-	s := cleared("opus", "09:00:00", "b", "a").exempt("canary", "a", "08:40:00").given("guard").declaring("oci://a", "oci://b")
+	s := cleared("opus", "09:00:00", "b", "a").exempt("canary", "a", "08:40:00").given("guard").declaring("oci://a", "oci://b").opening("wide:in:|yes|")
 	for name, tc := range map[string]struct {
 		change func(*admission.Standing)
 		want   bool
@@ -97,6 +101,7 @@ func TestEqual(t *testing.T) {
 		"no exemption":   {func(o *admission.Standing) { o.Exemptions = nil }, false},
 		"given more":     {func(o *admission.Standing) { o.Adjustments = []string{"guard", "sandbox"} }, false},
 		"declares less":  {func(o *admission.Standing) { o.Weights = o.Weights[:1] }, false},
+		"opened by less": {func(o *admission.Standing) { o.Openings = nil }, false},
 	} {
 		other := s.Standing
 		tc.change(&other)
@@ -153,10 +158,10 @@ func changed(before, after admission.Clearances) []string {
 
 func TestChanged(t *testing.T) {
 	before := clearancesOf(cleared("stays", "09:00:00", "m"), cleared("goes", "09:00:00", "m"), cleared("renewed", "09:00:00", "m"), cleared("asked-more", "09:00:00", "m"),
-		cleared("excused", "09:00:00", "m").exempt("canary", "m", "08:40:00"), standing{model: "given"}.given("guard"), standing{model: "declares"}.declaring("oci://a"))
+		cleared("excused", "09:00:00", "m").exempt("canary", "m", "08:40:00"), standing{model: "given"}.given("guard"), standing{model: "declares"}.declaring("oci://a"), standing{model: "opened"}.opening("a:in:|x|"))
 	after := clearancesOf(cleared("stays", "09:00:00", "m"), cleared("comes", "09:00:00", "m"), cleared("renewed", "09:30:00", "m"), cleared("asked-more", "09:00:00", "a", "m"),
-		cleared("excused", "09:00:00", "m"), standing{model: "given"}.given("guard", "sandbox"), standing{model: "declares"}.declaring("oci://b"))
-	if diff := cmp.Diff([]string{"asked-more", "comes", "declares", "excused", "given", "goes", "renewed"}, changed(before, after)); diff != "" {
+		cleared("excused", "09:00:00", "m"), standing{model: "given"}.given("guard", "sandbox"), standing{model: "declares"}.declaring("oci://b"), standing{model: "opened"}.opening("a:in:|y|"))
+	if diff := cmp.Diff([]string{"asked-more", "comes", "declares", "excused", "given", "goes", "opened", "renewed"}, changed(before, after)); diff != "" {
 		t.Errorf("changed (-want +got):\n%s", diff)
 	}
 	if got := changed(before, before); len(got) != 0 {
@@ -186,6 +191,9 @@ func drawClearances(t *rapid.T) admission.Clearances {
 	c := clearancesOf()
 	for range rapid.IntRange(0, 12).Draw(t, "models") {
 		s := admission.Standing{Rules: drawNames(t, "rules"), Adjustments: drawNames(t, "adjustments"), Connect: drawNames(t, "connect"), Weights: drawNames(t, "weights")}
+		for _, key := range drawNames(t, "openings") {
+			s.Openings = append(s.Openings, key+":in:|x|")
+		}
 		if rapid.Bool().Draw(t, "cleared") {
 			s.ValidUntil = at("08:10:00").Add(time.Duration(rapid.IntRange(-3, 3).Draw(t, "seconds")) * time.Second)
 		}

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,7 +16,7 @@ import (
 // clock.
 func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 	asItShouldBe := fmt.Sprintf("%s != '' ? %s ||\n%s :\n%s",
-		modelOf, gated, cleared(modelOf, inLease+meetsRules(rules)), uncovered)
+		modelOf, gated, cleared(modelOf, inLease+" && !"+isOpened(modelOf)+meetsRules(rules)), uncovered)
 	validations := []admissionv1.Validation{
 		namesModel("false"),
 		deny("variables.named == '' || "+isCleared("variables.named"),
@@ -26,6 +27,7 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 			"the clearance of the model has run out",
 			`'the clearance of model "' + variables.named + '" ran out at ' + `+endOf("variables.clearance")+` + ', and Interlock has not renewed it: no new pod may start'`),
 		canBeRead("false"),
+		staysClosed("false"),
 	}
 	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        clearancesKind(),
@@ -37,7 +39,8 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 }
 
 // guard judges a change of a living pod: the model it names is frozen, only the operator takes the gate away, and a pod
-// past the gate may change only while its model is cleared and in ways that meet the rules.
+// past the gate gets no label that would undo a safeguard, and may change only while its model is cleared and in ways that
+// meet the rules.
 func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Object {
 	const held = "variables.held"
 	variables := append(podVariables(anyTime), admissionv1.Variable{Name: "held", Expression: gated})
@@ -46,6 +49,7 @@ func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Obje
 		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
 			fmt.Sprintf("only Interlock takes the scheduling gate %s away, once the model is cleared", v1alpha1.ClearanceGate), ""),
 		namesModel(held),
+		staysClosed(held),
 		deny(held+" || variables.named == '' || "+isCleared("variables.named"),
 			"the model is not cleared",
 			`'model "' + variables.named + '" is not cleared: its pods can neither be released nor changed'`),
@@ -55,7 +59,8 @@ func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Obje
 		ParamKind:        clearancesKind(),
 		MatchConstraints: match(namespaces, resources("", "v1", onUpdate, "pods", "pods/ephemeralcontainers", "pods/resize")),
 		MatchConditions: []admissionv1.MatchCondition{{
-			Name: "changes-what-runs", Expression: relabelled + " || object.spec != oldObject.spec"}},
+			Name:       "changes-what-runs",
+			Expression: fmt.Sprintf("%s || object.spec != oldObject.spec || (!(%s) && %s && %s)", relabelled, noOpenings, otherLabels, isOpened(modelOf))}},
 		Variables:   variables,
 		Validations: append(validations, ruleValidations(rules, held)...),
 	})
@@ -63,19 +68,22 @@ func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Obje
 
 var frozenMessage = fmt.Sprintf("the label %s cannot change once the pod exists; delete the pod and create it anew", v1alpha1.ModelLabel)
 
-// identity lets nothing beside a change of the pod itself, which GuardPolicy judges, change the model that it names: the
-// status of a pod is written together with its labels, and a Binding overwrites them. It reads no clearances, since kubelets
-// write the status often.
+// identity lets nothing beside a change of the pod itself, which GuardPolicy judges, change labels of a pod that names a model:
+// the status of a pod is written together with its labels, and a Binding overwrites them. It reads no clearances, since
+// kubelets write the status often.
 func identity(namespaces *metav1.LabelSelector) Object {
+	foreign := fmt.Sprintf("object.metadata.?labels.orValue({}).exists(k, !(k in %s))", list(bindingLabels))
 	return validating(IdentityPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: match(namespaces,
 			resources("", "v1", onUpdate, "pods/status"), resources("", "v1", onCreate, "pods/binding", "bindings")),
 		MatchConditions: []admissionv1.MatchCondition{{
-			Name:       "names-another-model",
-			Expression: fmt.Sprintf("oldObject == null ? '%s' in object.metadata.?labels.orValue({}) : %s", v1alpha1.ModelLabel, relabelled)}},
+			Name:       "changes-labels",
+			Expression: fmt.Sprintf("oldObject == null ? %s : %s && %s", foreign, otherLabels, labelledModel)}},
 		Validations: []admissionv1.Validation{
-			deny("oldObject == null", frozenMessage, ""),
-			deny("oldObject != null", fmt.Sprintf("a Binding cannot set the label %s", v1alpha1.ModelLabel), ""),
+			deny("oldObject == null || !("+relabelled+")", frozenMessage, ""),
+			deny("oldObject == null || "+relabelled, "the labels of a pod that names a model cannot change together with its status: change them by themselves", ""),
+			deny("oldObject != null", fmt.Sprintf("a Binding cannot set the label %s, nor any other than %s",
+				v1alpha1.ModelLabel, strings.Join(bindingLabels, " and ")), ""),
 		},
 	})
 }
@@ -88,7 +96,14 @@ func podVariables(exempt string) []admissionv1.Variable {
 		{Name: "containers", Expression: v1alpha1.AllContainers},
 		{Name: "declared", Expression: declaredBy("variables.named")},
 		{Name: "exemptions", Expression: exemptions(exempt)},
+		{Name: "opened", Expression: opened("variables.named")},
 	}
+}
+
+// staysClosed refuses labels that would undo a safeguard, unless the condition excuses the pod.
+func staysClosed(excuse string) admissionv1.Validation {
+	return deny(fmt.Sprintf("%s || %s || variables.opened.size() == 0", excuse, noOpenings),
+		"labels of the pod put it under a NetworkPolicy that lets it send traffic where its model may not", openedMessage)
 }
 
 // namesModel refuses a pod that names no model where it must, unless the condition excuses it.

@@ -396,7 +396,7 @@ func TestBindings(t *testing.T) {
 		denied                bool
 	}{
 		"plain":                {"pods", "binding", binding(nil), false},
-		"other labels":         {"pods", "binding", binding(map[string]string{"zone": "a"}), false},
+		"other labels":         {"pods", "binding", binding(map[string]string{"zone": "a"}), true},
 		"a model":              {"pods", "binding", binding(map[string]string{v1alpha1.ModelLabel: "opus"}), true},
 		"an empty model":       {"pods", "binding", binding(map[string]string{v1alpha1.ModelLabel: ""}), true},
 		"a model, the old way": {"bindings", "", binding(map[string]string{v1alpha1.ModelLabel: "opus"}), true},

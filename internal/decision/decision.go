@@ -232,6 +232,11 @@ type Asked struct {
 	Exempt map[string][]string
 }
 
+// Holds says whether a Safeguard holds the model while it is not in place.
+func (a Asked) Holds(safeguard string) bool {
+	return slices.Contains(a.Required, safeguard) && !slices.Contains(a.Reported, safeguard) && !slices.Contains(a.Waived, safeguard)
+}
+
 // AskedOf tells what is asked of a model. Findings are not looked at.
 func AskedOf(in Input) Asked {
 	req, err := require(in)

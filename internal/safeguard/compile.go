@@ -66,6 +66,16 @@ type Compiled struct {
 	needsNoPod bool
 	// judge says what is wrong with a pod, each in a line; nothing when nothing is.
 	judge func(pod *corev1.Pod, around Surroundings) []string
+	// openings are the labels that can be edited and would make a pod break it; nil for methods that look at no labels.
+	openings func(pod *corev1.Pod, around Surroundings) []egress.Opening
+}
+
+// Openings gives the labels that would make pods of a model break the Safeguard, as the objects around them select by these.
+func (c *Compiled) Openings(model types.NamespacedName, around Surroundings) []egress.Opening {
+	if c.openings == nil {
+		return nil
+	}
+	return c.openings(leastPod(model), around)
 }
 
 // OnlyReported gives the same Safeguard for a policy under which it does not hold what breaks it.
@@ -178,6 +188,9 @@ func (c *Compiler) compile(sg *v1alpha1.Safeguard) (*Compiled, error) {
 		compiled.Strength, compiled.needsNoPod = v1alpha1.StrengthObserved, true
 		compiled.judge = func(pod *corev1.Pod, around Surroundings) []string {
 			return egress.Judge(pod, frozenLabels(pod), around.NetworkPolicies, rule)
+		}
+		compiled.openings = func(pod *corev1.Pod, around Surroundings) []egress.Opening {
+			return egress.Openings(pod.Namespace, frozenLabels(pod), around.NetworkPolicies, rule)
 		}
 	case sg.Spec.Resource != nil && sg.Spec.Resource.Weights != nil:
 		compiled.Strength, compiled.needsNoPod, compiled.judge = v1alpha1.StrengthObserved, true, undeclared

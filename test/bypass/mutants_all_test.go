@@ -8,4 +8,5 @@ var mutants = slices.Concat(
 	freshMutants,
 	registryMutants,
 	connectMutants,
+	labelMutants,
 )

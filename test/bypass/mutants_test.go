@@ -133,7 +133,7 @@ var firstMutants = []mutant{
 		[]string{"3: the default model"}},
 
 	{"nameless-start", "`interlock-admit`: a pod must name its model", "one that names none is as it should be",
-		[]change{{podPolicies, `inLease+meetsRules(rules)), uncovered)`, `inLease+meetsRules(rules)), "true")`}},
+		[]change{{podPolicies, `meetsRules(rules)), uncovered)`, `meetsRules(rules)), "true")`}},
 		[]string{"5: a pod must name", "5: where only accelerators", "6: a workload whose template", "8: an owner", "11: another team's", "15: a pod that poses", "3: coverage, warning"}},
 	{"init-unseen", "`uncovered`: looks at init containers", "it looks at ordinary ones alone",
 		[]change{{expressions, `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all`, `[object.spec.containers].all`}},
@@ -142,7 +142,7 @@ var firstMutants = []mutant{
 		[]change{{expressions, ` && object.spec.?resourceClaims.orValue([]).size() == 0 &&`, ` &&`}},
 		[]string{"5: where only accelerators"}},
 	{"rules-unasked", "`interlock-admit`: pod rules, judged after all mutation", "the match condition does not look at rules",
-		[]change{{podPolicies, `cleared(modelOf, inLease+meetsRules(rules))`, `cleared(modelOf, inLease)`}},
+		[]change{{podPolicies, `isOpened(modelOf)+meetsRules(rules))`, `isOpened(modelOf))`}},
 		[]string{"5: what a pod rule asks", "11: another team's", "3: the default model", "15: a pod that poses"}},
 	{"rules-forgotten", "`interlock-guard`: pod rules at every change", "it has none",
 		[]change{rulesOnlyAtCreation}, []string{"5: what a pod rule asks", "1: a pod kept alive"}},

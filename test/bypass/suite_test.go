@@ -56,6 +56,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("connections", connectTricks)
 	Describe("fallback", fallbackTricks)
 	Describe("weights", weightTricks)
+	Describe("labels", labelTricks)
 	Describe("surroundings", surroundingTricks)
 	Describe("faults", faults)
 	Describe("pauses", Ordered, pauses)

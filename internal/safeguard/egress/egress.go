@@ -55,7 +55,8 @@ func ParseRule(cidrs []string) (Rule, error) {
 // their order does not matter. Each sentence is printable ASCII of at most 512 bytes.
 //
 // frozen holds the labels of the pod which cannot change while it lives. Only a policy that selects the pod by these
-// alone isolates it: any other label can be edited on a living pod, which would walk out of the policy.
+// alone isolates it: any other label can be edited on a living pod, which would walk out of the policy. Labels that come
+// with the binding to a node count as any that a selector may ask for. For what other labels would open see Openings.
 func Judge(pod *corev1.Pod, frozen labels.Set, policies []networkingv1.NetworkPolicy, rule Rule) []string {
 	if pod.Spec.HostNetwork {
 		return []string{"the pod uses hostNetwork, and NetworkPolicies do not apply to it"}
@@ -78,7 +79,7 @@ func Judge(pod *corev1.Pod, frozen labels.Set, policies []networkingv1.NetworkPo
 				"is not known: %s", name, plain(err.Error(), maxReason)))
 			continue
 		}
-		if !selector.Matches(labels.Set(pod.Labels)) {
+		if !mayMatch(selector, pod) {
 			continue
 		}
 		violations = append(violations, rule.judgeRules(name, policy.Spec.Egress)...)
