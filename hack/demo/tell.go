@@ -58,7 +58,7 @@ func holdAndWarn(ctx context.Context, s *story) {
 	s.run(ctx, "apply -f config/samples/deployment-bare.yaml", "Warning", "egress-allow-list", "image-pinned", "input-classifier")
 	s.say("The pods are there, and wait at a scheduling gate: no node has seen them.")
 	s.until(ctx, "three pods are held", pods, count(held, 3, "Running"))
-	s.until(ctx, "three of eleven safeguards are met", models, contains("Held", "3/11"))
+	s.until(ctx, "three of twelve safeguards are met", models, contains("Held", "3/12"))
 	s.say("describe says what is missing, what asks for it, and what to do.")
 	s.run(ctx, "describe modeldeployment example-70b -n team-a", "Remedy", "Required By", "no NetworkPolicy with policyType Egress")
 }
@@ -76,7 +76,7 @@ func (s *story) assessment() string {
 func addSafeguards(ctx context.Context, s *story) {
 	s.say("One by one the safeguards come. First the network: DNS and nothing else.")
 	s.run(ctx, "apply -f config/samples/networkpolicy.yaml")
-	s.until(ctx, "four of eleven safeguards are met", models, contains("Held", "4/11"))
+	s.until(ctx, "four of twelve safeguards are met", models, contains("Held", "4/12"))
 
 	for i, step := range []struct{ says, file string }{
 		{"Images are pinned by digest.", "2-pin-images.yaml"},
@@ -86,21 +86,21 @@ func addSafeguards(ctx context.Context, s *story) {
 	} {
 		s.say("%s", step.says)
 		s.run(ctx, "patch deployment example-70b -n team-a --patch-file hack/demo/steps/"+step.file)
-		met := fmt.Sprintf("%d/11", 5+i)
+		met := fmt.Sprintf("%d/12", 5+i)
 		s.until(ctx, met+" safeguards are met", models, contains("Held", met))
 	}
-	s.say("At last the classifiers, before and behind the model, with the model on loopback. A dry run says that nothing is missing.")
+	s.say("At last the weights as they are declared, and the classifiers before and behind the model, with the model on loopback. A dry run says that nothing is missing.")
 	s.run(ctx, "apply -f config/samples/deployment-guarded.yaml --dry-run=server")
 	s.run(ctx, "apply -f config/samples/deployment-guarded.yaml")
 	s.say("Every safeguard of ASL-3 is in place: the model is cleared for an hour at the most, and its pods run.")
-	s.until(ctx, "the model is cleared", models, contains("Cleared", "11/11"))
+	s.until(ctx, "the model is cleared", models, contains("Cleared", "11/12"))
 	s.until(ctx, "three pods run", pods, count("Running", 3, held))
 }
 
 func loseSafeguard(ctx context.Context, s *story) {
 	s.say("Somebody deletes the NetworkPolicy. The clearance is revoked at once: from now on new pods are held.")
 	s.run(ctx, "delete networkpolicy example-70b-egress -n team-a")
-	s.until(ctx, "the clearance is revoked", models, contains("Revoked", "10/11"))
+	s.until(ctx, "the clearance is revoked", models, contains("Revoked", "10/12"))
 	s.say("The policy gives running pods 30 seconds for the mistake to be undone; then they are evicted, and their replacements wait at the gate.")
 	s.until(ctx, "all pods are held", pods, count(held, 3, "Running"))
 	s.until(ctx, "the model is held", models, contains("Held"))
@@ -162,7 +162,7 @@ func (s *story) outlast(ctx context.Context) {
 func restore(ctx context.Context, s *story) {
 	s.say("The operator comes back, decides anew, renews the lease, and the missing pod comes.")
 	s.startOperator(ctx)
-	s.until(ctx, "the model is cleared", models, contains("Cleared", "11/11"))
+	s.until(ctx, "the model is cleared", models, contains("Cleared", "11/12"))
 	s.until(ctx, "three pods of the model run", pods+" -l app=example-70b", count("Running", 3, held))
 	s.run(ctx, models)
 }

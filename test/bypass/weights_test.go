@@ -28,7 +28,7 @@ const (
 
 func weightsPack() []client.Object {
 	GinkgoHelper()
-	raw, err := os.ReadFile(filepath.Join("..", "..", "config", "policies", "eu-gpai-code", "safeguards", "weights-declared.yaml"))
+	raw, err := os.ReadFile(filepath.Join("..", "..", "config", "policies", "anthropic-rsp-v2.2", "safeguards", "weights-declared.yaml"))
 	Expect(err).NotTo(HaveOccurred())
 	declared := &v1alpha1.Safeguard{}
 	Expect(yaml.UnmarshalStrict(raw, declared)).To(Succeed())

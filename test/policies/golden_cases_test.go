@@ -10,7 +10,7 @@ import (
 
 // What version 2.2 asks at each level, as far as rules about pods and networks show it.
 var (
-	rspASL2           = []string{"no-runtime-loading", "no-host-access"}
+	rspASL2           = []string{"no-runtime-loading", "no-host-access", "weights-declared"}
 	rspASL3Deployment = []string{"input-classifier", "output-classifier", "guard-in-path"}
 	rspASL3Security   = []string{
 		"dedicated-nodes", "egress-allow-list", "image-pinned", "no-interactive", "no-legacy-token", "pod-hardening"}
@@ -37,7 +37,7 @@ var (
 // What version 3.4 asks.
 var (
 	rspGovernance34 = []string{"rsp-frontier-safety-roadmap", "rsp-noncompliance-channel", "rsp-policy-changes-approved",
-		"rsp-procedural-review"}
+		"rsp-procedural-review", "weights-declared"}
 	rspReports34        = []string{"rsp-risk-report", "rsp-risk-report-approval", "rsp-off-cycle-analysis"}
 	rspASL3Deployment34 = rspNames(rspASL3Deployment, []string{
 		"misuse-red-team", "bug-bounty", "rapid-remediation", "usage-monitoring", "no-runtime-loading"})

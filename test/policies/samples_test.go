@@ -54,7 +54,7 @@ func verdict(t *testing.T, model *v1alpha1.ModelDeployment, pods []*corev1.Pod, 
 	t.Helper()
 	p := loadPack(t, rsp22)
 	in := safeguard.Inspect(types.NamespacedName{Namespace: model.Namespace, Name: model.Name},
-		compile(t, p.safeguards), pods, safeguard.Surroundings{NetworkPolicies: policies})
+		compile(t, p.safeguards), pods, safeguard.Surroundings{NetworkPolicies: policies, Weights: model.Spec.Model.Sources})
 	return decision.Decide(decision.Input{
 		Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), PolicyName: p.policy.Name, Policy: p.policy, Model: model, Findings: in.Findings})
 }
@@ -86,18 +86,18 @@ func TestGuardedSampleNeedsItsNetworkPolicy(t *testing.T) {
 func TestBareSampleLacksMostOfIt(t *testing.T) {
 	v := verdict(t, sampleModel(t), []*corev1.Pod{samplePod(t, "deployment-bare.yaml")}, nil)
 	want := []string{"dedicated-nodes", "egress-allow-list", "guard-in-path", "image-pinned", "input-classifier",
-		"no-legacy-token", "output-classifier", "pod-hardening"}
+		"no-legacy-token", "output-classifier", "pod-hardening", "weights-declared"}
 	if diff := cmp.Diff(want, missing(v)); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
 }
 
-func TestBareSampleWillDoAtTheBaseline(t *testing.T) {
+func TestBareSampleLacksItsWeightsAtTheBaseline(t *testing.T) {
 	model := sampleModel(t)
 	model.Spec.AssessedLevel = "ASL-2"
 	v := verdict(t, model, []*corev1.Pod{samplePod(t, "deployment-bare.yaml")}, nil)
-	if !v.Cleared() || v.Required != 2 {
-		t.Errorf("at ASL-2 the bare sample is %s with %s safeguards: %s", v.Outcome, v.SafeguardsMet(), v.Message)
+	if diff := cmp.Diff([]string{"weights-declared"}, missing(v)); diff != "" || v.Required != 3 {
+		t.Errorf("at ASL-2 the bare sample is %s with %s safeguards, missing (-want +got):\n%s", v.Outcome, v.SafeguardsMet(), diff)
 	}
 }
 

@@ -181,7 +181,7 @@ func weightsDeclared() ruleCases {
 
 func TestWeightsDeclared(t *testing.T) {
 	sg := &v1alpha1.Safeguard{}
-	othersRead(t, sg, "eu-gpai-code", "safeguards", "weights-declared.yaml")
+	othersRead(t, sg, "anthropic-rsp-v2.2", "safeguards", "weights-declared.yaml")
 	compiled := compile(t, map[string]*v1alpha1.Safeguard{sg.Name: sg})[0]
 	wrong := func(t *testing.T, change func(*corev1.Pod), weights ...string) string {
 		pod := richPod(t)
