@@ -89,9 +89,9 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		&approval.Reconciler{Client: mgr.GetClient()},
 		&approval.Waivers{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
 		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
-		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install},
+		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install, Clock: clock.RealClock{}},
 		&surroundings.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Board: board, Compiler: compiler, Clock: clock.RealClock{}, Events: events},
-		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: clock.RealClock{}, Events: events},
+		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Board: board, Install: install, Clock: clock.RealClock{}, Events: events},
 	} {
 		if err := c.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)

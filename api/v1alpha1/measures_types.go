@@ -122,20 +122,30 @@ type ObjectResult struct {
 	Message string `json:"message,omitempty"`
 }
 
-// Shortfall tells how far the policy's steps have come for pods that run without clearance.
+// Shortfall tells how far the policy's steps have come for pods that run without clearance, or did so a while ago.
 type Shortfall struct {
 	// since is when the shortfall began: the steps count from here.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// step that is being taken now, the last of those whose time has come; empty before the first. New pods are held all
-	// the while.
+	// step is the last of those that were taken; empty before the first. New pods of a model that is not cleared are held
+	// all the while.
 	// +optional
 	Step ShortfallAction `json:"step,omitempty"`
 
-	// nextStepTime is when the next step, or force, comes; absent when none is left.
+	// nextStepTime is when the next step, or force, comes; absent when none is left. While no pod runs without clearance
+	// it is taken only if one does so again, and then at once if its time has passed.
 	// +optional
 	NextStepTime *metav1.Time `json:"nextStepTime,omitempty"`
+
+	// quietSince is since when no pod has run without clearance; absent, some do.
+	// +optional
+	QuietSince *metav1.Time `json:"quietSince,omitempty"`
+
+	// rememberedUntil is when the shortfall is over if no pod runs without clearance until then. What was isolated or
+	// stopped stays so until then, and a step that falls due is taken as soon as a pod runs without clearance again.
+	// +optional
+	RememberedUntil *metav1.Time `json:"rememberedUntil,omitempty"`
 
 	// blocked says what keeps pods from being evicted, such as a disruption budget.
 	// +optional

@@ -230,8 +230,8 @@ type ModelDeploymentStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	Workloads []Workload `json:"workloads,omitempty"`
 
-	// shortfall is set while the model is not cleared and pods of it run; where the policy stops workloads, until the model
-	// is cleared.
+	// shortfall is set while pods of the model run without clearance, and for a while after that, see rememberedUntil; where
+	// the policy stops workloads, until the model is cleared.
 	// +optional
 	Shortfall *Shortfall `json:"shortfall,omitempty"`
 

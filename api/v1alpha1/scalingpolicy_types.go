@@ -424,7 +424,7 @@ const (
 	// come up held.
 	ShortfallEvict ShortfallAction = "Evict"
 	// ShortfallStop stops the workloads in the way of their kinds, which no disruption budget delays. They are started
-	// again once the model is cleared.
+	// again once the model is cleared and the shortfall is over.
 	ShortfallStop ShortfallAction = "Stop"
 )
 

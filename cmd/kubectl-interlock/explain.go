@@ -204,14 +204,32 @@ func (e *explanation) facts() (f facts) {
 	if e.ValidUntil != nil {
 		f.add("until", at(e.ValidUntil))
 	}
-	if s := e.Shortfall; s != nil {
-		f.add("running pods", fmt.Sprintf("%s, in a shortfall since %s", cmp.Or(string(s.Step), "no step yet"), at(&s.Since)))
-		if s.NextStepTime != nil {
-			f.add("next step", at(s.NextStepTime))
-		}
-		f.add("blocked", s.Blocked)
-		f.add("exposed", s.Exposed)
+	f = append(f, shortfallFacts(e.Shortfall)...)
+	return f
+}
+
+// shortfallFacts tell of a shortfall that lasts, or is over but for its being remembered.
+func shortfallFacts(s *v1alpha1.Shortfall) (f facts) {
+	if s == nil {
+		return nil
 	}
+	step, next := cmp.Or(string(s.Step), "no step yet"), ""
+	if s.NextStepTime != nil {
+		next = at(s.NextStepTime)
+	}
+	if s.QuietSince == nil || s.RememberedUntil == nil {
+		f.add("running pods", fmt.Sprintf("%s, in a shortfall since %s", step, at(&s.Since)))
+		f.add("next step", next)
+	} else {
+		f.add("shortfall", fmt.Sprintf("of %s, remembered until %s: no pod has run without clearance since %s", at(&s.Since), at(s.RememberedUntil), at(s.QuietSince)))
+		f.add("last step", step)
+		if next != "" {
+			next += ", if a pod runs without clearance again before the shortfall is over"
+		}
+		f.add("next step", next)
+	}
+	f.add("blocked", s.Blocked)
+	f.add("exposed", s.Exposed)
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -97,5 +98,21 @@ func TestExplain(t *testing.T) {
 				t.Errorf("explained what is not there: %v", err)
 			}
 		})
+	}
+}
+
+// TestExplainAShortfallThatIsRemembered: people are told until when, and what comes if it is not over by then.
+func TestExplainAShortfallThatIsRemembered(t *testing.T) {
+	at := func(minutes int) *metav1.Time {
+		return &metav1.Time{Time: time.Date(2026, 5, 14, 10, minutes, 0, 0, time.UTC)}
+	}
+	got := shortfallFacts(&v1alpha1.Shortfall{Since: *at(2), Step: v1alpha1.ShortfallIsolate, NextStepTime: at(12), QuietSince: at(7), RememberedUntil: at(17)})
+	want := facts{
+		{"shortfall", "of 2026-05-14T10:02:00Z, remembered until 2026-05-14T10:17:00Z: no pod has run without clearance since 2026-05-14T10:07:00Z"},
+		{"last step", "Isolate"},
+		{"next step", "2026-05-14T10:12:00Z, if a pod runs without clearance again before the shortfall is over"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -129,7 +129,11 @@ func (o *verifyLogOptions) printDecisions(decisions []record.Predicate) {
 		if p.Policy.Name != "" {
 			inputs = slices.Insert(slices.Clone(inputs), 0, record.Input{Kind: "ScalingPolicy", Name: p.Policy.Name, Digest: p.Policy.Digest})
 		}
-		first := fmt.Sprintf("%d\t%s\t%s\t%s", p.Sequence, p.TimeVerified.UTC().Format(time.RFC3339), line(string(p.Verdict)), line(p.Reason))
+		reason := line(p.Reason)
+		if c := p.Coalesced; c != nil {
+			reason += fmt.Sprintf(" (the last of %d since %s)", c.Changes, c.Since.UTC().Format(time.RFC3339))
+		}
+		first := fmt.Sprintf("%d\t%s\t%s\t%s", p.Sequence, p.TimeVerified.UTC().Format(time.RFC3339), line(string(p.Verdict)), reason)
 		if len(inputs) == 0 {
 			fmt.Fprintln(w, first+"\t\t")
 		}

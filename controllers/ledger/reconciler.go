@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,6 +45,7 @@ type Reconciler struct {
 	Board  *verdicts.Board
 	// Install says which namespaces are never enrolled.
 	Install admission.Install
+	Clock   clock.PassiveClock
 }
 
 // RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no ConfigMap from us that we may
@@ -77,27 +79,25 @@ func request(namespace string) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: namespace}}}
 }
 
-// Reconcile writes the clearances of one namespace first, and then what is told of them.
+// Reconcile writes the clearances of one namespace first, and then what is told of them. A namespace that terminates takes no
+// new objects, and is enforced as before by those that it has: its pods may run on for as long as they like to.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	ns := &metav1.PartialObjectMetadata{}
 	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: req.Name}, ns); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if ns.DeletionTimestamp != nil {
-		return ctrl.Result{}, nil
-	}
 	models := &v1alpha1.ModelDeploymentList{}
 	if err := r.Client.List(ctx, models, client.InNamespace(req.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list ModelDeployments: %w", err)
 	}
 	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.ClearancesName}}
-	err := r.keep(ctx, clearances, r.enforced(ns), func() context.Context {
+	err := r.keep(ctx, ns, clearances, r.enforced(ns), func() context.Context {
 		return r.fillClearances(ctx, clearances, ns, models.Items)
 	})
 	if err == nil {
 		ledger := &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.LedgerName}}
-		err = r.keep(ctx, ledger, enrolled(ns), func() context.Context {
+		err = r.keep(ctx, ns, ledger, enrolled(ns), func() context.Context {
 			ledger.Spec = r.notices(ns, models.Items)
 			return ctx
 		})
@@ -126,10 +126,10 @@ func enrolled(ns *metav1.PartialObjectMetadata) bool {
 }
 
 // keep brings one object to what fill makes of it, or away if it should not be. It writes in the context that fill gives.
-func (r *Reconciler) keep(ctx context.Context, o client.Object, wanted bool, fill func() context.Context) error {
+func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata, o client.Object, wanted bool, fill func() context.Context) error {
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(o), o)
 	switch {
-	case apierrors.IsNotFound(err) && !wanted:
+	case apierrors.IsNotFound(err) && (!wanted || ns.DeletionTimestamp != nil):
 		return nil
 	case apierrors.IsNotFound(err):
 		ctx = fill()
@@ -179,7 +179,7 @@ func (r *Reconciler) fillClearances(
 	ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment) context.Context {
 	clearances := admission.Clearances{
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel],
-		Models: map[string]admission.Standing{}}
+		Models: map[string]admission.Standing{}, Shortfalls: r.Board.Shortfalls(ns.Name, cm.Data, r.Clock.Now())}
 	var proofs []fresh.Proof
 	for i := range models {
 		model := client.ObjectKeyFromObject(&models[i])

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -79,7 +80,7 @@ func newCluster(t *testing.T, objects ...client.Object) *cluster {
 func (c *cluster) reconcile(t *testing.T, namespace string) []string {
 	t.Helper()
 	c.writes = nil
-	r := &Reconciler{Client: c.Client, Board: c.board, Install: install}
+	r := &Reconciler{Client: c.Client, Board: c.board, Install: install, Clock: clocktesting.NewFakePassiveClock(nine)}
 	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: namespace}}); err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +375,7 @@ func TestFailedWrites(t *testing.T) {
 			c := newCluster(t, serving().Build(), model("opus"), clearances("rsp").Build())
 			c.decide("opus", enforced("rsp", v1alpha1.OutcomeCleared))
 			c.fails["update interlock-clearances"] = tc.err
-			r := &Reconciler{Client: c.Client, Board: c.board, Install: install}
+			r := &Reconciler{Client: c.Client, Board: c.board, Install: install, Clock: clocktesting.NewFakePassiveClock(nine)}
 			result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Name: "serving"}})
 			if (err != nil) != tc.failed || err == nil && result.RequeueAfter <= 0 {
 				t.Errorf("result %+v, error %v", result, err)

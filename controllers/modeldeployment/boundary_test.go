@@ -63,13 +63,19 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 	if err := controllers.AddIndexes(t.Context(), indexes{b}, "cluster"); err != nil {
 		t.Fatal(err)
 	}
+	return newOperatorOn(t, b.Build())
+}
+
+// newOperatorOn starts an operator on an API server, as after one that ended there.
+func newOperatorOn(t *testing.T, server client.Client) *operator {
+	t.Helper()
 	compiler, err := safeguard.NewCompiler()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &operator{client: b.Build(), clock: clocktesting.NewFakePassiveClock(time.Time{})}
+	o := &operator{client: server, clock: clocktesting.NewFakePassiveClock(time.Time{})}
 	board, install := verdicts.NewBoard(), admission.Install{Namespace: "interlock-system", Username: "interlock"}
-	o.ledger = &ledger.Reconciler{Client: o.client, Board: board, Install: install}
+	o.ledger = &ledger.Reconciler{Client: o.client, Board: board, Install: install, Clock: o.clock}
 	dir := t.TempDir()
 	files := &record.Files{Dir: filepath.Join(dir, "log"), Key: filepath.Join(dir, "key")}
 	t.Cleanup(func() { _ = files.Close(t.Context(), decisionrecord.NewChains(decisionrecord.Snapshot{})) }) // t.Context has ended by then
@@ -89,9 +95,20 @@ func newOperator(t *testing.T, objects ...client.Object) *operator {
 // at lets the controllers do what there is to do at a time, and gives the model and how soon it is looked at again.
 func (o *operator) at(t *testing.T, now time.Time) (*v1alpha1.ModelDeployment, time.Duration) {
 	t.Helper()
+	result := o.settle(t, now)
+	md := &v1alpha1.ModelDeployment{}
+	if err := o.client.Get(t.Context(), model, md); err != nil {
+		t.Fatal(err)
+	}
+	return md, result.RequeueAfter
+}
+
+var model = client.ObjectKey{Namespace: "serving", Name: "llm"}
+
+// settle lets the controllers do what there is to do at a time.
+func (o *operator) settle(t *testing.T, now time.Time) (result ctrl.Result) {
+	t.Helper()
 	o.clock.SetTime(now)
-	model := client.ObjectKey{Namespace: "serving", Name: "llm"}
-	var result ctrl.Result
 	for range 3 { // the verdict goes to the record, the ledger, and to the status once it stands there
 		var err error
 		if result, err = o.models.Reconcile(t.Context(), ctrl.Request{NamespacedName: model}); err != nil {
@@ -104,11 +121,7 @@ func (o *operator) at(t *testing.T, now time.Time) (*v1alpha1.ModelDeployment, t
 			t.Fatal(err)
 		}
 	}
-	md := &v1alpha1.ModelDeployment{}
-	if err := o.client.Get(t.Context(), model, md); err != nil {
-		t.Fatal(err)
-	}
-	return md, result.RequeueAfter
+	return result
 }
 
 // TestTheControllerEndsAClearanceWithTheAssessment walks with the clock over the end of an assessment.

@@ -82,6 +82,10 @@ type gathered struct {
 	proof fresh.Proof
 	// openings are the labels that would undo safeguards which the policy that is enforced asks for.
 	openings []string
+	// known is what was remembered of the model's shortfall before it was judged, and shortfall what is since.
+	known, shortfall decision.Shortfall
+	// terminating says that the namespace is on its way out.
+	terminating bool
 	// inspection is by the Safeguards of the policy that is enforced, and basis what the verdict under it rests on.
 	inspection safeguard.Inspection
 	basis      []decision.Object
@@ -210,11 +214,12 @@ func (r *Reconciler) compile(g *gathered, now time.Time, safeguards []v1alpha1.S
 // enrolments finds the policies that the namespace names. A policy that does not exist is part of the answer; a look-up
 // that fails is an error.
 func (r *Reconciler) enrolments(ctx context.Context, g *gathered) error {
-	labels, err := r.enrolmentLabels(ctx, g.model.Namespace)
+	ns, err := r.namespace(ctx, g.model.Namespace)
 	if err != nil {
 		return err
 	}
-	g.labels = labels
+	g.labels, g.terminating = ns.Labels, ns.DeletionTimestamp != nil
+	labels := ns.Labels
 	for _, label := range v1alpha1.PolicyLabels {
 		name, ok := labels[label]
 		if !ok {
@@ -235,17 +240,17 @@ func (r *Reconciler) enrolments(ctx context.Context, g *gathered) error {
 	return nil
 }
 
-// enrolmentLabels gives the labels of a namespace, less the one that enforces a policy where that is never done.
-func (r *Reconciler) enrolmentLabels(ctx context.Context, namespace string) (map[string]string, error) {
+// namespace gives a namespace with its labels, less the one that enforces a policy where that is never done.
+func (r *Reconciler) namespace(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
 	ns := &metav1.PartialObjectMetadata{}
 	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: namespace}, ns); err != nil {
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, ns); err != nil {
 		return nil, fmt.Errorf("get namespace: %w", err)
 	}
 	if _, enforced := r.Install.Enforced(ns); !enforced {
 		delete(ns.Labels, v1alpha1.EnforceLabel)
 	}
-	return ns.Labels, nil
+	return ns, nil
 }
 
 // clearance finds what is enforced of the model.
@@ -253,6 +258,9 @@ func (r *Reconciler) clearance(ctx context.Context, g *gathered) error {
 	enforced, err := verdicts.Enforced(ctx, r.Client, g.model.Namespace)
 	s := admission.Find(enforced, g.model.Name)
 	g.standing, g.lease, g.clearances = s.Cleared(), s.ValidUntil, enforced
+	if g.known = r.Board.Shortfall(client.ObjectKeyFromObject(g.model), enforced); g.known.IsZero() {
+		g.known = reported(g.model.Status.Shortfall)
+	}
 	return err
 }
 

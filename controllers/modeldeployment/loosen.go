@@ -9,12 +9,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -64,38 +66,59 @@ func (r *Reconciler) undoes(model types.NamespacedName, g *gathered) bool {
 }
 
 // undeclared sees to the pods of a model that is not declared. If their namespace is not enrolled (any more) they are
-// free. In one that is, those at the gate stay there, and the package stray sees to the others: what was done about them
-// is taken back when none of these is left, or the declaration could be taken back to undo it.
-func (r *Reconciler) undeclared(ctx context.Context, model types.NamespacedName, proof fresh.Proof) error {
-	labels, err := r.enrolmentLabels(ctx, model.Namespace)
+// free. In one that is, those at the gate stay there, and the package stray sees to the others. What was done about them is
+// taken back once none of these is left and the shortfall is over, or the declaration could be taken back to undo it.
+func (r *Reconciler) undeclared(ctx context.Context, now time.Time, model types.NamespacedName, proof fresh.Proof) (ctrl.Result, error) {
+	ns, err := r.namespace(ctx, model.Namespace)
 	if err != nil {
-		return client.IgnoreNotFound(err)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	pods, err := r.pods(ctx, model)
 	if err != nil {
-		return err
+		return ctrl.Result{}, err
 	}
 	g := &gathered{model: &v1alpha1.ModelDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: model.Namespace, Name: model.Name}}, pods: pods}
-	if err := r.surroundings(ctx, g); err != nil {
-		return err
+	if err := errors.Join(r.surroundings(ctx, g), r.clearance(ctx, g)); err != nil {
+		return ctrl.Result{}, err
 	}
-	_, enforced := labels[v1alpha1.EnforceLabel]
-	if enforced && len(g.admitted()) > 0 {
-		return nil
+	_, enforced := ns.Labels[v1alpha1.EnforceLabel]
+	if enforced {
+		if g.shortfall, err = r.rememberUndeclared(ctx, now, g, ns.Labels[v1alpha1.EnforceLabel]); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	r.Board.Remember(model, g.known, g.shortfall, now)
+	if !g.shortfall.IsZero() {
+		return ctrl.Result{RequeueAfter: revisit(now, g.shortfall.Ends())}, nil
 	}
 	if !proof.Holds() && (r.undoes(model, g) || !enforced && len(g.held()) > 0) {
 		if proof, err = r.Fresh.Prove(ctx, model.Namespace); err != nil {
-			return fmt.Errorf("prove that what is known of namespace %s is current: %w", model.Namespace, err)
+			return ctrl.Result{}, fmt.Errorf("prove that what is known of namespace %s is current: %w", model.Namespace, err)
 		}
 		if err := r.Client.Get(ctx, model, &v1alpha1.ModelDeployment{}); !apierrors.IsNotFound(err) {
-			return errors.Join(err, fresh.ErrLapsed) // it is declared after all
+			return ctrl.Result{}, errors.Join(err, fresh.ErrLapsed) // it is declared after all
 		}
-		return r.undeclared(ctx, model, proof)
+		return r.undeclared(ctx, now, model, proof)
 	}
 	ctx = fresh.Bind(ctx, proof)
 	err = r.standDown(ctx, model, g.networkPolicies)
-	if enforced {
-		return err
+	if !enforced {
+		err = errors.Join(err, r.release(ctx, g.held()))
 	}
-	return errors.Join(err, r.release(ctx, g.held()))
+	return ctrl.Result{}, err
+}
+
+// rememberUndeclared gives what is remembered of a model that is not declared: its pods past the gate run without clearance,
+// and it may be of any level.
+func (r *Reconciler) rememberUndeclared(ctx context.Context, now time.Time, g *gathered, name string) (decision.Shortfall, error) {
+	if len(g.admitted()) == 0 {
+		return g.known.Quiet(now), nil
+	}
+	policy := &v1alpha1.ScalingPolicy{}
+	if name != "" { // which no policy has
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, policy); client.IgnoreNotFound(err) != nil {
+			return g.known, err
+		}
+	}
+	return g.known.Continue(decision.ScheduleOf(policy, decision.EveryLevel(policy)...), now), nil
 }

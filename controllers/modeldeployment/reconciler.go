@@ -61,9 +61,8 @@ type Reconciler struct {
 	Clock   clock.PassiveClock
 	Events  events.EventRecorder
 
-	shortfalls shortfalls
-	intruders  intruders
-	evictor    workload.Evictor
+	intruders intruders
+	evictor   workload.Evictor
 }
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments;riskreports;attestations;approvals;waivers,verbs=list;watch
@@ -90,7 +89,7 @@ func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if apierrors.IsNotFound(err) {
 			r.Board.Drop(req.NamespacedName)
 			r.Record.Note(record.Ended(req.NamespacedName, record.OutcomeUndeclared, r.Clock.Now()))
-			err = r.undeclared(ctx, req.NamespacedName, r.Fresh.Last(req.Namespace))
+			return r.undeclared(ctx, r.Clock.Now(), req.NamespacedName, r.Fresh.Last(req.Namespace))
 		}
 		return ctrl.Result{}, err
 	}
@@ -106,12 +105,13 @@ func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	for _, j := range judgements {
 		next = decision.Sooner(next, j.Verdict.Revisit)
 	}
+	enforced, isEnforced := verdicts.Under(judgements, v1alpha1.EnforceLabel)
+	g.shortfall = g.remember(now, enforced)
 	if !r.post(now, g, judgements) {
 		return r.awaitRecord(ctx, now, next, g, judgements)
 	}
-	enforced, isEnforced := verdicts.Under(judgements, v1alpha1.EnforceLabel)
 	if isEnforced {
-		agrees, err := r.agrees(ctx, md, enforced)
+		agrees, err := r.agrees(ctx, g, enforced)
 		if err != nil || !agrees {
 			return ctrl.Result{RequeueAfter: revisit(now, next)}, err
 		}
@@ -135,36 +135,30 @@ func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.
 func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
-	model := client.ObjectKeyFromObject(g.model)
-	proven := fresh.Bind(ctx, g.proof)
-	switch enforced.Verdict.Outcome {
-	case v1alpha1.OutcomeCleared:
-		return time.Time{}, errors.Join(r.standDown(proven, model, g.networkPolicies), r.release(proven, g.fit()))
-	case v1alpha1.OutcomeRevoked:
-		if g.onlyWaits {
-			return time.Time{}, nil
-		}
+	if g.shortfall.Short() && !g.onlyWaits {
 		expelled := r.expel(ctx, now, g)
 		next, err := r.shortfall(ctx, now, g, enforced, report)
 		return next, errors.Join(expelled, err)
-	case "": // Nothing is enforced here any more, so nothing may hold a pod.
-		return time.Time{}, errors.Join(r.standDown(proven, model, g.networkPolicies), r.release(proven, g.held()))
-	default:
-		if r.lasts(g, enforced) {
-			return r.shortfall(ctx, now, g, enforced, report)
-		}
-		return time.Time{}, r.standDown(proven, model, g.networkPolicies)
 	}
+	proven := fresh.Bind(ctx, g.proof)
+	again, err := r.rest(ctx, now, g, enforced, report)
+	switch enforced.Verdict.Outcome {
+	case v1alpha1.OutcomeCleared:
+		err = errors.Join(err, r.release(proven, g.fit()))
+	case "": // Nothing is enforced here any more, so nothing may hold a pod.
+		err = errors.Join(err, r.release(proven, g.held()))
+	}
+	return again, err
 }
 
 // agrees says whether the API server enforces the verdict already: what clears a model must stand there before a
 // gate goes, and what holds it before a pod goes.
-func (r *Reconciler) agrees(ctx context.Context, md *v1alpha1.ModelDeployment, enforced verdicts.Judgement) (bool, error) {
-	data, err := verdicts.Enforced(ctx, r.Client, md.Namespace)
+func (r *Reconciler) agrees(ctx context.Context, g *gathered, enforced verdicts.Judgement) (bool, error) {
+	data, err := verdicts.Enforced(ctx, r.Client, g.model.Namespace)
 	if err != nil || data == nil || admission.PolicyOf(data) != enforced.Policy {
-		return false, err
+		return g.terminating && !enforced.Verdict.Cleared(), err // where nothing can start any more, whatever is enforced
 	}
-	have := admission.Find(data, md.Name)
+	have := admission.Find(data, g.model.Name)
 	if !enforced.Verdict.Cleared() {
 		return !have.Cleared(), nil
 	}

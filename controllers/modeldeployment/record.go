@@ -16,7 +16,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/record"
 )
 
-// post puts the judgements on the board, to be enforced. A clearance gets there only once it is recorded: until then the
+// post puts the judgements on the board, to be enforced, and what is remembered of a shortfall. A clearance gets there only once it is recorded: until then the
 // board keeps what it has, by which a clearance that stands is neither taken back nor renewed.
 func (r *Reconciler) post(now time.Time, g *gathered, judgements []verdicts.Judgement) (posted bool) {
 	model := client.ObjectKeyFromObject(g.model)
@@ -28,6 +28,7 @@ func (r *Reconciler) post(now time.Time, g *gathered, judgements []verdicts.Judg
 		return false
 	}
 	r.Board.Put(model, judgements, g.proof)
+	r.Board.Remember(model, g.known, g.shortfall, now)
 	return true
 }
 

@@ -35,7 +35,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.ModelDeployment{}). // and its status: whoever decided by a status older than its own last one decides again
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(modelOfPod), builder.WithPredicates(r.podChanged())).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.modelsAround), specChanged).
-		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.modelsOfNamespace), builder.WithPredicates(namespaceChanged())).
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.Safeguard{}, handler.EnqueueRequestsFromMapFunc(r.allModels), specChanged).
 		Watches(&v1alpha1.CapabilityAssessment{}, handler.EnqueueRequestsFromMapFunc(r.modelsAssessed), specChanged).
@@ -50,6 +50,13 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(retry.Recall("stopped workloads", r.Workloads.Recall)).
 		WatchesRawSource(r.Rules.Changes(handler.EnqueueRequestsFromMapFunc(r.allModels))).
 		Complete(r)
+}
+
+// namespaceChanged lets through another enrolment, and the beginning of the end.
+func namespaceChanged() predicate.Predicate {
+	return predicate.Or(predicate.LabelChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return (e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
+	}})
 }
 
 // podChanged lets through what bears on a verdict or on a count, and not each heartbeat of a pod's status. It notes when pods

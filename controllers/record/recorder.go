@@ -6,6 +6,7 @@ package record
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 const (
 	// maxBatch is the most entries that are written at once.
 	maxBatch = 256
-	// maxWaiting is how many decisions on one model wait at the most while the log cannot be written: the last gives way.
+	// maxWaiting is how many decisions on one model wait at the most while the log cannot be written: the last two become one.
 	maxWaiting = 16
 	// maxFailure is the longest that a failure is worded.
 	maxFailure = 300
@@ -62,7 +63,12 @@ type Recorder struct {
 	refused map[types.NamespacedName]refusal
 	// failure says why nothing can be written.
 	failure string
-	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
+	// pace of each namespace, and next is how long until one may go on that had to wait; zero, none had to.
+	pace pace
+	next time.Duration
+	// slowed are the models that have to wait for that.
+	slowed map[types.NamespacedName]bool
+	queue  workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
 type refusal struct{ content, why string }
@@ -70,7 +76,7 @@ type refusal struct{ content, why string }
 // NewRecorder returns a Recorder that has read nothing yet, for decisions of a verifier.
 func NewRecorder(store Store, by record.Verifier, c clock.Clock) *Recorder {
 	return &Recorder{store: store, by: by, clock: c, work: make(chan struct{}, 1),
-		waiting: map[types.NamespacedName][]record.Decision{}, refused: map[types.NamespacedName]refusal{}}
+		waiting: map[types.NamespacedName][]record.Decision{}, refused: map[types.NamespacedName]refusal{}, pace: pace{}, slowed: map[types.NamespacedName]bool{}}
 }
 
 // Note takes a decision that is to be recorded unless it is what was recorded last, and says whether it is there. When
@@ -83,10 +89,10 @@ func (r *Recorder) Note(d record.Decision) (recorded bool) {
 		return false
 	}
 	delete(r.refused, d.Model)
-	if n := len(waiting); n > 0 && (waiting[n-1].Verdict.Cleared() || n == maxWaiting) {
-		waiting = waiting[:n-1] // a clearance that waits has not taken effect
+	if n := len(waiting); n > 0 && (waiting[n-1].Clears() || n == maxWaiting) {
+		d, waiting = d.After(waiting[n-1]), waiting[:n-1]
 	}
-	if len(waiting) == 0 && r.chains != nil && is(r.chains, d, content) {
+	if len(waiting) == 0 && d.Changes == 0 && r.chains != nil && is(r.chains, d, content) {
 		delete(r.waiting, d.Model)
 		return true
 	}
@@ -110,6 +116,9 @@ func (r *Recorder) Failure(model types.NamespacedName) string {
 	defer r.mu.Unlock()
 	if why := r.refused[model].why; why != "" {
 		return why
+	}
+	if r.slowed[model] && r.failure == "" {
+		return fmt.Sprintf("the verdicts of namespace %s change faster than they are recorded, which is %d a second at the most", model.Namespace, perSecond)
 	}
 	return r.failure
 }
@@ -162,6 +171,9 @@ func (r *Recorder) Start(ctx context.Context) error {
 		} else {
 			retry = firstRetry
 		}
+		if again == nil && r.next > 0 {
+			again = r.clock.After(r.next)
+		}
 		select {
 		case <-ctx.Done():
 			return r.finish()
@@ -198,25 +210,44 @@ func (r *Recorder) Write(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.done(taken) == 0 {
+		if left := r.done(taken); left == 0 || len(taken) == 0 {
 			return nil
 		}
 	}
 }
 
-// entries makes the next entry of each model on which a decision waits, and says which decisions it has seen to.
+// entries makes the next entry of each model on which a decision waits, and says which decisions it has seen to. Where a
+// namespace must wait, the decisions on a model become one, which tells for how many it stands.
 func (r *Recorder) entries(chains *record.Chains) (entries [][]byte, taken []record.Decision) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := r.clock.Now()
+	r.pace.forget(now)
+	r.next = 0
 	for model, waiting := range r.waiting {
 		if len(entries) == maxBatch {
 			break
 		}
 		d := waiting[0]
-		taken = append(taken, d)
-		if is(chains, d, d.Content()) {
+		if d.Changes == 0 && is(chains, d, d.Content()) {
+			taken = append(taken, d)
 			continue
 		}
+		if wait := r.pace.take(model.Namespace, now, chains.Living); wait > 0 {
+			for _, later := range waiting[1:] {
+				d = later.After(d)
+			}
+			r.waiting[model] = []record.Decision{d}
+			if !r.slowed[model] {
+				r.slowed[model] = true
+				r.wake(model) // for people to be told
+			}
+			if r.next == 0 || wait < r.next {
+				r.next = wait
+			}
+			continue
+		}
+		taken = append(taken, d)
 		last, _ := chains.Last(model)
 		entry, err := d.Entry(r.by, last)
 		if err != nil {
@@ -239,6 +270,7 @@ func (r *Recorder) done(taken []record.Decision) (left int) {
 	}
 	for i := range taken {
 		d := &taken[i]
+		delete(r.slowed, d.Model)
 		switch waiting := r.waiting[d.Model]; {
 		case len(waiting) == 0 || waiting[0].Content() != d.Content():
 		case len(waiting) == 1:

@@ -12,6 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,15 +21,12 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/metrics"
+	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
-
-// SinceAnnotation on the clearances is since when there are strays in its namespace, from which the steps count. Only the
-// operator can write it, as all of these. It also tells that people have been told.
-const SinceAnnotation = "interlock.dev/strays-since"
 
 const (
 	// recount is how long until strays that still run are counted again, and how long after its enrolment a namespace is
@@ -35,20 +34,23 @@ const (
 	recount = time.Minute
 	// inventory is how long until a namespace without strays is looked at again, should one have slipped through.
 	inventory = 10 * time.Minute
-	// catchUp is how long to wait for a cache that is behind.
-	catchUp = 100 * time.Millisecond
 )
 
 // Reconciler takes strays out of service, by steps that count from when they were first seen. What names no model is at
 // least what every model is, so the steps are those of the baseline level. What names one that is not declared may be
 // anything, and had its declaration taken back, perhaps, to escape the steps of its level: the strictest of all levels
-// apply.
+// apply. The policy is the one that the label of the namespace names, so that a namespace which terminates, and has lost its
+// clearances, is dealt with as any other.
 type Reconciler struct {
 	Client client.Client
 	// Live reads past the cache, which holds only pods that name a model, and may not know a new ModelDeployment yet.
-	Live   client.Reader
-	Clock  clock.PassiveClock
-	Events events.EventRecorder
+	Live client.Reader
+	// Board remembers since when there are strays.
+	Board *verdicts.Board
+	// Install says which namespaces are never enrolled.
+	Install admission.Install
+	Clock   clock.PassiveClock
+	Events  events.EventRecorder
 
 	evictor workload.Evictor
 }
@@ -57,99 +59,103 @@ type Reconciler struct {
 
 // Reconcile counts the strays of one namespace and takes the step that is due.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	clearances := &corev1.ConfigMap{}
-	if err := r.Client.Get(ctx, req.NamespacedName, clearances); err != nil {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: req.Name}, ns); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	now := r.Clock.Now()
-	found, err := r.strays(ctx, clearances)
+	name, enforced := r.Install.Enforced(ns)
+	if !enforced {
+		return ctrl.Result{}, nil
+	}
+	policy, err := r.policy(ctx, name)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	since, err := r.note(ctx, clearances, found, now)
-	switch {
-	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: catchUp}, nil
-	case err != nil:
+	found, err := r.strays(ctx, ns)
+	if err != nil {
 		return ctrl.Result{}, err
-	case found.count() > 0:
-		return r.act(ctx, clearances, found, since, now)
-	case now.Sub(clearances.CreationTimestamp.Time) < recount:
+	}
+	now := r.Clock.Now()
+	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: v1alpha1.ClearancesName}}
+	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(clearances), clearances); {
+	case apierrors.IsNotFound(err) && ns.DeletionTimestamp == nil:
+		return ctrl.Result{}, nil // They are about to come, and before that nothing is done to pods.
+	case client.IgnoreNotFound(err) != nil:
+		return ctrl.Result{}, err
+	}
+	s := r.remember(ns, clearances, found, policy, now)
+	if found.count() > 0 {
+		return r.act(ctx, clearances, found, s, policy, now)
+	}
+	if now.Sub(clearances.CreationTimestamp.Time) < recount {
 		return ctrl.Result{RequeueAfter: recount}, nil
 	}
 	return ctrl.Result{RequeueAfter: inventory}, nil
 }
 
-// act takes the steps that are due. Without a policy none is: the strays stay until somebody says what is to be done.
-func (r *Reconciler) act(ctx context.Context, clearances *corev1.ConfigMap, found strays, since, now time.Time) (ctrl.Result, error) {
+// policy gives the policy of a name; nil, there is none.
+func (r *Reconciler) policy(ctx context.Context, name string) (*v1alpha1.ScalingPolicy, error) {
 	policy := &v1alpha1.ScalingPolicy{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: admission.PolicyOf(clearances.Data)}, policy); err != nil {
-		if apierrors.IsNotFound(err) {
-			return ctrl.Result{RequeueAfter: recount}, nil
-		}
-		return ctrl.Result{}, err
+	if name == "" { // No policy has such a name, and the client asks for none.
+		return nil, nil
 	}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, policy); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return policy, nil
+}
+
+// act takes the steps that are due. Without a policy none is: the strays stay until somebody says what is to be done.
+func (r *Reconciler) act(ctx context.Context, clearances *corev1.ConfigMap, found strays, s decision.Shortfall,
+	policy *v1alpha1.ScalingPolicy, now time.Time) (ctrl.Result, error) {
 	wait := recount
 	var errs []error
-	for _, s := range []struct {
-		pods     []*corev1.Pod
-		measures decision.Measures
-	}{
-		{found.nameless, decision.OnShortfall(policy, since, now)},
-		{found.undeclared, strictest(policy, since, now)},
-	} {
-		if len(s.pods) == 0 {
-			continue
+	for model, pods := range found.byModel() {
+		since, levels := s.Since, []string(nil)
+		if model != "" {
+			// Its own shortfall may have begun before its declaration was taken back.
+			known := r.Board.Shortfall(types.NamespacedName{Namespace: clearances.Namespace, Name: model}, clearances.Data)
+			since, levels = decision.Sooner(since, known.Since), decision.EveryLevel(policy)
 		}
+		measures := decision.OnShortfall(policy, since, now, levels...)
 		// No model names these pods, or what made them, so there is nothing else to isolate or stop.
-		s.measures.Evict = s.measures.Evict || s.measures.Isolate || s.measures.Stop
-		eviction, err := r.evictor.Evict(ctx, r.Client, now, s.pods, s.measures)
+		measures.Evict = measures.Evict || measures.Isolate || measures.Stop
+		eviction, err := r.evictor.Evict(ctx, r.Client, now, pods, measures)
 		metrics.Evicted(eviction)
 		errs = append(errs, err)
-		if next := decision.Sooner(s.measures.Next, eviction.Next); !next.IsZero() {
+		if next := decision.Sooner(measures.Next, eviction.Next); !next.IsZero() {
 			wait = min(wait, max(next.Sub(now), time.Millisecond))
 		}
 	}
 	return ctrl.Result{RequeueAfter: wait}, errors.Join(errs...)
 }
 
-// strictest gives the measures that any level takes.
-func strictest(policy *v1alpha1.ScalingPolicy, since, now time.Time) decision.Measures {
-	var all decision.Measures
-	for _, level := range policy.Spec.Levels {
-		all = all.And(decision.OnShortfall(policy, since, now, level.Name))
-	}
-	return all
-}
-
-// note keeps on the clearances since when there are strays, and tells people when that begins and ends.
-func (r *Reconciler) note(ctx context.Context, clearances *corev1.ConfigMap, found strays, now time.Time) (time.Time, error) {
-	noted, known := clearances.Annotations[SinceAnnotation]
-	since, err := time.Parse(time.RFC3339, noted)
+// remember keeps on the board since when there are strays, for the clearances to keep, and tells people when that begins and
+// ends. In a namespace that terminates they have been there since that began at the latest: what kept the time may be gone.
+func (r *Reconciler) remember(ns *metav1.PartialObjectMetadata, clearances *corev1.ConfigMap, found strays, policy *v1alpha1.ScalingPolicy,
+	now time.Time) decision.Shortfall {
+	key := types.NamespacedName{Namespace: ns.Name, Name: admission.Strays}
+	known := r.Board.Shortfall(key, clearances.Data)
+	s := known.Quiet(now)
 	some := found.count() > 0
-	switch {
-	case !some && !known, some && err == nil && !since.After(now):
-		return since, nil
-	case !some:
-		delete(clearances.Annotations, SinceAnnotation)
-	default:
-		since = now.UTC().Truncate(time.Second)
-		if clearances.Annotations == nil {
-			clearances.Annotations = map[string]string{}
-		}
-		clearances.Annotations[SinceAnnotation] = since.Format(time.RFC3339)
-	}
-	if err := r.Client.Update(ctx, clearances, client.FieldOwner(FieldManager)); err != nil {
-		return since, err
-	}
 	if some {
+		s = known
+		if known.IsZero() && ns.DeletionTimestamp != nil {
+			s = s.Continue(decision.Schedule{}, ns.DeletionTimestamp.Time)
+		}
+		s = s.Continue(decision.ScheduleOf(policy, decision.EveryLevel(policy)...), now)
+	}
+	r.Board.Remember(key, known, s, now)
+	switch {
+	case some && known.Quiet(now).IsZero() && !known.Short():
 		r.Events.Eventf(clearances, nil, corev1.EventTypeWarning, "StrayPods", "Inventory", "%s; policy %s says what becomes of them",
-			found, admission.PolicyOf(clearances.Data))
-	} else {
+			found, ns.Labels[v1alpha1.EnforceLabel])
+	case !some && known.Short():
 		r.Events.Eventf(clearances, nil, corev1.EventTypeNormal, "StrayPodsGone", "Inventory",
 			"every pod that runs here belongs to a declared model, or need not")
 	}
-	return since, nil
+	return s
 }
 
 // strays are pods in service that no declared model answers for.
@@ -161,6 +167,19 @@ type strays struct {
 }
 
 func (s strays) count() int { return len(s.nameless) + len(s.undeclared) }
+
+// byModel gives them by the model that they name; empty, none.
+func (s strays) byModel() map[string][]*corev1.Pod {
+	all := map[string][]*corev1.Pod{}
+	if len(s.nameless) > 0 {
+		all[""] = s.nameless
+	}
+	for _, pod := range s.undeclared {
+		model := pod.Labels[v1alpha1.ModelLabel]
+		all[model] = append(all[model], pod)
+	}
+	return all
+}
 
 // String tells of the strays in one line.
 func (s strays) String() string {
@@ -175,9 +194,9 @@ func (s strays) String() string {
 	return strings.Join(parts, "; ")
 }
 
-func (r *Reconciler) strays(ctx context.Context, clearances *corev1.ConfigMap) (strays, error) {
+func (r *Reconciler) strays(ctx context.Context, ns *metav1.PartialObjectMetadata) (strays, error) {
 	unlabelled, labelled := &corev1.PodList{}, &corev1.PodList{}
-	here := client.InNamespace(clearances.Namespace)
+	here := client.InNamespace(ns.Name)
 	if err := errors.Join(
 		r.Live.List(ctx, unlabelled, here, client.MatchingLabelsSelector{Selector: unlabelledSelector}),
 		r.Client.List(ctx, labelled, here, client.UnsafeDisableDeepCopy)); err != nil {
@@ -193,7 +212,7 @@ func (r *Reconciler) strays(ctx context.Context, clearances *corev1.ConfigMap) (
 			case !safeguard.Living(pod) || safeguard.Held(pod):
 				continue
 			case model == "":
-				if admission.Covered(pod, admission.CoverageOf(clearances.Data)) {
+				if admission.Covered(pod, ns.Labels[v1alpha1.CoverageLabel]) {
 					found.nameless = append(found.nameless, pod)
 				}
 				continue

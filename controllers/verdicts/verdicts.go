@@ -72,6 +72,8 @@ type Board struct {
 	models map[types.NamespacedName][]Judgement
 	// proofs say how fresh that was on which the judgements rest.
 	proofs map[types.NamespacedName]fresh.Proof
+	// shortfalls that were noted since this process began. One that is over is there for a while, to be taken off what is written.
+	shortfalls map[types.NamespacedName]noted
 	// listeners are told of each model that was decided anew.
 	listeners []func(model types.NamespacedName)
 	// recallers are told of each model that is to be decided anew.
@@ -80,7 +82,7 @@ type Board struct {
 
 // NewBoard returns a Board with nothing on it.
 func NewBoard() *Board {
-	return &Board{models: map[types.NamespacedName][]Judgement{}, proofs: map[types.NamespacedName]fresh.Proof{}}
+	return &Board{models: map[types.NamespacedName][]Judgement{}, proofs: map[types.NamespacedName]fresh.Proof{}, shortfalls: map[types.NamespacedName]noted{}}
 }
 
 // Put notes the judgements on a model, and wakes who listens if they have changed. What loosens by them has to be written

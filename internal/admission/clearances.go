@@ -30,6 +30,7 @@ import (
 //	weights      "MODEL SOURCE ...": what it declares of its weights, only if a Safeguard asks
 //	openings     "MODEL OPENINGS": what labels its pods may not bear, cleared or held, if there are any
 //	openedBy     "OPENINGS OPENING ...": see Openings
+//	shortfalls   what the operator remembers, see shortfallsKey; absent, nothing
 //
 // Names of models are DNS labels, and labels of pods have neither blanks nor line breaks: no name is found within another.
 type Clearances struct {
@@ -37,6 +38,8 @@ type Clearances struct {
 	Policy, DefaultModel, Coverage string
 	// Models by the names of the ModelDeployments. One that is not among them is held.
 	Models map[string]Standing
+	// Shortfalls that are remembered, by the names of models, declared or not.
+	Shortfalls map[string]decision.Shortfall
 }
 
 // Standing is what the API server enforces of one model.
@@ -82,8 +85,11 @@ const maxData = 1_000_000
 // nothing of them and so holds them.
 func (c Clearances) Data() (data map[string]string, left []string) {
 	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage}
+	if text := shortfallLines(c.Shortfalls); text != "" {
+		data[shortfallsKey] = text
+	}
 	shared, written := c.shared(), map[string]bool{}
-	texts, size := map[string]*strings.Builder{}, 0
+	texts, size := map[string]*strings.Builder{}, len(data[shortfallsKey])
 	for _, key := range textKeys {
 		texts[key] = &strings.Builder{}
 		texts[key].WriteByte('\n')

@@ -149,6 +149,14 @@ func ScheduleOf(policy *v1alpha1.ScalingPolicy, levels ...string) Schedule {
 	return s
 }
 
+// EveryLevel names all levels of a policy: the strictest steps of any apply to what may be at whichever.
+func EveryLevel(policy *v1alpha1.ScalingPolicy) []string {
+	if policy == nil {
+		return nil
+	}
+	return levelNames(policy)
+}
+
 func (s Schedule) String() string {
 	var parts []string
 	for i, at := range s {

@@ -39,7 +39,10 @@ func Parse(entry []byte) (Statement, error) {
 	if err := json.Unmarshal(entry, &s); err != nil {
 		return s, fmt.Errorf("not a statement: %w", err)
 	}
+	c := s.Predicate.Coalesced
 	switch {
+	case c != nil && (c.Changes < 2 || c.Since.IsZero() || c.Since.After(s.Predicate.TimeVerified)):
+		return s, fmt.Errorf("it stands for %d decisions since %s, which cannot be: it was made at %s", c.Changes, c.Since, s.Predicate.TimeVerified)
 	case s.Type != StatementType:
 		return s, fmt.Errorf("_type is %q, not %q", s.Type, StatementType)
 	case s.PredicateType != PredicateType:
@@ -87,6 +90,18 @@ func (c *Chains) Last(model types.NamespacedName) (Link, bool) {
 	defer c.mu.Unlock()
 	l, ok := c.last[model]
 	return l, ok
+}
+
+// Living counts the models of a namespace whose chains have not ended.
+func (c *Chains) Living(namespace string) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for model, l := range c.last {
+		if model.Namespace == namespace && l.Verdict != OutcomeNotEnforced && l.Verdict != OutcomeUndeclared {
+			n++
+		}
+	}
+	return n
 }
 
 // Snapshot gives what the chains hold now.

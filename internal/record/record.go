@@ -57,6 +57,26 @@ type Decision struct {
 	Verdict decision.Verdict
 	// At is the time of the decision.
 	At time.Time
+	// Changes counts the decisions that took effect since the one that was recorded before, this one among them, where they
+	// came faster than they are recorded; zero, it is the only one. ChangedSince is the time of the first.
+	Changes      int
+	ChangedSince time.Time
+}
+
+// After gives the decision as one that stands for an earlier one as well, which was not recorded. A clearance that was not
+// recorded has not taken effect, and is no change.
+func (d Decision) After(earlier Decision) Decision {
+	changes, since := max(earlier.Changes, 1), earlier.ChangedSince
+	if since.IsZero() {
+		since = earlier.At
+	}
+	if earlier.Clears() {
+		changes--
+	}
+	if changes > 0 {
+		d.Changes, d.ChangedSince = changes+max(d.Changes, 1), since
+	}
+	return d
 }
 
 // Ended gives the end of a chain: OutcomeNotEnforced or OutcomeUndeclared.
@@ -113,6 +133,12 @@ func (d Decision) statement(by Verifier) Statement {
 	slices.SortFunc(p.Inputs, func(a, b Input) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Digest, b.Digest))
 	})
+	if d.Changes > 0 {
+		p.Coalesced = &Coalesced{Changes: d.Changes, Since: d.ChangedSince.UTC().Truncate(time.Second)}
+		if p.Coalesced.Since.After(p.TimeVerified) { // the clock was put back
+			p.Coalesced.Since = p.TimeVerified
+		}
+	}
 	if !v.ValidUntil.IsZero() {
 		p.ValidUntil = new(v.ValidUntil.UTC())
 	}

@@ -189,3 +189,32 @@ func TestChainsFollowOnlyWhatContinuesThem(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestADecisionStandsForThoseBefore counts what took effect.
+func TestADecisionStandsForThoseBefore(t *testing.T) {
+	at := func(second int, outcome v1alpha1.Outcome) Decision {
+		return Decision{At: time.Unix(int64(second), 0), Verdict: decision.Verdict{Outcome: outcome}}
+	}
+	const cleared, revoked = v1alpha1.OutcomeCleared, v1alpha1.OutcomeRevoked
+	for name, tc := range map[string]struct {
+		decisions []Decision
+		changes   int
+		since     time.Time
+	}{
+		"one": {[]Decision{at(1, revoked)}, 0, time.Time{}},
+		"two": {[]Decision{at(1, revoked), at(2, revoked)}, 2, time.Unix(1, 0)},
+		"a clearance that was not recorded has not taken effect": {[]Decision{at(1, cleared), at(2, revoked)}, 0, time.Time{}},
+		"nor one in between": {[]Decision{at(1, revoked), at(2, cleared), at(3, revoked)}, 2, time.Unix(1, 0)},
+		"a clearance at the end is the change that is recorded": {[]Decision{at(1, revoked), at(2, revoked), at(3, cleared)}, 3, time.Unix(1, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := tc.decisions[0]
+			for _, next := range tc.decisions[1:] {
+				d = next.After(d)
+			}
+			if d.Changes != tc.changes || !d.ChangedSince.Equal(tc.since) {
+				t.Errorf("%d since %s", d.Changes, d.ChangedSince)
+			}
+		})
+	}
+}

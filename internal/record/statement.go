@@ -45,12 +45,23 @@ type Predicate struct {
 	// ValidUntil is the end of the first lease. Leases are renewed without a record while the content stays as it is.
 	ValidUntil *time.Time `json:"validUntil,omitempty"`
 
-	// Content is the digest of the statement without times, wording, verifier, and these three fields.
+	// Coalesced is there where decisions came faster than they are recorded.
+	Coalesced *Coalesced `json:"coalesced,omitempty"`
+
+	// Content is the digest of the statement without times, wording, verifier, coalesced, and these three fields.
 	Content string `json:"content,omitempty"`
 	// Sequence counts the decisions on the model, from 1.
 	Sequence int64 `json:"sequence,omitempty"`
 	// Previous is the digest of the entry before of the same model; empty at the first.
 	Previous string `json:"previous,omitempty"`
+}
+
+// Coalesced says that a record stands for several decisions, of which only the last is told.
+type Coalesced struct {
+	// Changes counts the decisions that took effect since the record before, this one among them.
+	Changes int `json:"changes"`
+	// Since is the time of the first.
+	Since time.Time `json:"since"`
 }
 
 // Verifier is who decided.
@@ -115,7 +126,7 @@ type Exemption struct {
 func (s Statement) content() string {
 	p := &s.Predicate
 	p.Verifier, p.TimeVerified, p.ValidUntil, p.Message = Verifier{}, time.Time{}, nil, ""
-	p.Content, p.Sequence, p.Previous = "", 0, ""
+	p.Coalesced, p.Content, p.Sequence, p.Previous = nil, "", 0, ""
 	if p.Verdict == OutcomeNotEnforced || p.Verdict == OutcomeUndeclared {
 		s.Subject = nil
 	}

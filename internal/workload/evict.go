@@ -23,9 +23,13 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// forcedGraceSeconds is the longest that a pod which is deleted by force may take to end, so that a long grace period
-// is no way to go on serving.
-const forcedGraceSeconds = 30
+const (
+	// forcedGrace is how long a pod may take to end once the policy's deadline has come, counted from when it was told to.
+	forcedGrace = 30 * time.Second
+	// longestGrace is how long one may take that is evicted, where the policy names no deadline or a later one. What a pod
+	// asks for itself counts if it is less: a long grace period is no way to go on serving.
+	longestGrace = 5 * time.Minute
+)
 
 // maxObstacle is the longest that is said of what keeps pods from going.
 const maxObstacle = 1024
@@ -45,7 +49,8 @@ type Evictor struct{ refusals refusals }
 
 // Evict takes pods out of service by the measures. Each pod is named by UID, so a namesake that came since is left alone.
 // What one pod meets with keeps no other from going, except that those wait which the same budget protects. A deadline
-// waits for no budget, and for nothing that one refused. The error tells what is no budget's doing.
+// waits for no budget, and for nothing that one refused. One that is on its way out already is hurried if it takes longer than
+// it may. The error tells what is no budget's doing.
 func (v *Evictor) Evict(ctx context.Context, c client.Client, now time.Time, pods []*corev1.Pod, measures decision.Measures) (Eviction, error) {
 	if !measures.Evict && !measures.Force || len(pods) == 0 {
 		return Eviction{}, nil
@@ -54,17 +59,24 @@ func (v *Evictor) Evict(ctx context.Context, c client.Client, now time.Time, pod
 	var obstacles []string
 	var errs []error
 	for _, pod := range v.refusals.inTurn(pods) {
-		if pod.DeletionTimestamp != nil && !lingers(pod, measures) {
-			continue
-		}
+		end := endOf(pod, measures, now)
 		count, take := &e.Evicted, evict
-		if measures.Force {
-			count, take = &e.Deleted, forceOut
-		} else if known, rests := v.refusals.resting(pod, now); rests {
-			obstacles, e.Next = append(obstacles, known.String()), decision.Sooner(e.Next, known.at.Add(retryEviction))
+		switch {
+		case ended(pod):
+			obstacles = append(obstacles, outlasts(pod))
 			continue
+		case pod.DeletionTimestamp != nil && now.Before(end) && !pod.DeletionTimestamp.After(end):
+			e.Next = decision.Sooner(e.Next, end)
+			continue
+		case pod.DeletionTimestamp != nil || measures.Force:
+			count, take = &e.Deleted, hurry
+		default:
+			if known, rests := v.refusals.resting(pod, now); rests {
+				obstacles, e.Next = append(obstacles, known.String()), decision.Sooner(e.Next, known.at.Add(retryEviction))
+				continue
+			}
 		}
-		err := take(ctx, c, pod)
+		err := take(ctx, c, pod, graceUntil(pod, end, now))
 		switch {
 		case err == nil:
 		case blocked(err):
@@ -84,18 +96,63 @@ func (v *Evictor) Evict(ctx context.Context, c client.Client, now time.Time, pod
 	return e, errors.Join(errs...)
 }
 
-// lingers says whether a pod that is on its way out takes longer than force allows.
-func lingers(pod *corev1.Pod, measures decision.Measures) bool {
-	return measures.Force && ptr.Deref(pod.DeletionGracePeriodSeconds, 0) > forcedGraceSeconds
+// told is when a pod was told to end: now, if it has not been.
+func told(pod *corev1.Pod, now time.Time) time.Time {
+	if pod.DeletionTimestamp == nil {
+		return now
+	}
+	return pod.DeletionTimestamp.Add(-time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
 }
 
-func evict(ctx context.Context, c client.Client, pod *corev1.Pod) error {
-	log.FromContext(ctx).Info("Evicting pod", "pod", client.ObjectKeyFromObject(pod))
+// endOf is until when a pod that is taken out may run on.
+func endOf(pod *corev1.Pod, measures decision.Measures, now time.Time) time.Time {
+	since := told(pod, now)
+	if measures.Force {
+		end := since.Add(forcedGrace)
+		if pod.DeletionTimestamp != nil {
+			end = decision.Sooner(end, pod.DeletionTimestamp.Time)
+		}
+		return end
+	}
+	return decision.Sooner(since.Add(longestGrace), measures.ForceAt)
+}
+
+// graceUntil gives the seconds, from when a pod is told to end, that it may take to be gone by a time: as many as it asks for
+// itself, if these are less. None are left if that time has passed.
+func graceUntil(pod *corev1.Pod, end, now time.Time) int64 {
+	if !now.Before(end) {
+		return 0
+	}
+	own := ptr.Deref(pod.Spec.TerminationGracePeriodSeconds, int64(forcedGrace/time.Second))
+	return max(min(own, int64(end.Sub(told(pod, now))/time.Second)), 1)
+}
+
+// ended says whether a pod was told to end at once: there is nothing more to do about it.
+func ended(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil && ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0
+}
+
+// outlasts says why a pod that was told to end at once may still be there.
+func outlasts(pod *corev1.Pod) string {
+	if len(pod.Finalizers) > 0 {
+		return fmt.Sprintf("pod %s: it was deleted without grace, and its finalizers keep the object: %s", pod.Name, strings.Join(pod.Finalizers, ", "))
+	}
+	return fmt.Sprintf("pod %s: it was deleted without grace, and its node %s has not said that it is gone", pod.Name, pod.Spec.NodeName)
+}
+
+func evict(ctx context.Context, c client.Client, pod *corev1.Pod, grace int64) error {
+	log.FromContext(ctx).Info("Evicting pod", "pod", client.ObjectKeyFromObject(pod), "grace", grace)
 	err := c.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
-		DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))},
+		DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID)), GracePeriodSeconds: &grace},
 	})
 	return ignoreGone(err)
+}
+
+// hurry deletes a pod past any budget, which keeps none that is on its way out already.
+func hurry(ctx context.Context, c client.Client, pod *corev1.Pod, grace int64) error {
+	log.FromContext(ctx).Info("Deleting pod by force of the policy's deadline", "pod", client.ObjectKeyFromObject(pod), "grace", grace)
+	return ignoreGone(c.Delete(ctx, pod, client.GracePeriodSeconds(grace), client.Preconditions{UID: &pod.UID}))
 }
 
 // blocked says whether an eviction must wait for somebody else: a budget allows none now (429), or several budgets select
@@ -116,12 +173,6 @@ func wording(err error) string {
 		words = append(words, cause.Message)
 	}
 	return strings.Join(words, " ")
-}
-
-func forceOut(ctx context.Context, c client.Client, pod *corev1.Pod) error {
-	log.FromContext(ctx).Info("Deleting pod by force of the policy's deadline", "pod", client.ObjectKeyFromObject(pod))
-	grace := min(ptr.Deref(pod.Spec.TerminationGracePeriodSeconds, forcedGraceSeconds), forcedGraceSeconds)
-	return ignoreGone(c.Delete(ctx, pod, client.GracePeriodSeconds(grace), client.Preconditions{UID: &pod.UID}))
 }
 
 // ignoreGone takes a pod that is gone, or whose name another pod has by now, for done. Whoever is wrong about that finds

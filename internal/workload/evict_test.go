@@ -46,10 +46,11 @@ type subresource struct {
 
 func (s subresource) Create(_ context.Context, o, sub client.Object, _ ...client.SubResourceCreateOption) error {
 	eviction := sub.(*policyv1.Eviction)
-	if eviction.Name != o.GetName() || eviction.Namespace != o.GetNamespace() || eviction.DeleteOptions.GracePeriodSeconds != nil {
+	if eviction.Name != o.GetName() || eviction.Namespace != o.GetNamespace() || eviction.DeleteOptions.GracePeriodSeconds == nil {
 		return fmt.Errorf("eviction of %s: %+v", o.GetName(), eviction)
 	}
-	s.server.asked = append(s.server.asked, fmt.Sprintf("%s %s/%s of %s", s.name, o.GetNamespace(), o.GetName(), *eviction.DeleteOptions.Preconditions.UID))
+	s.server.asked = append(s.server.asked, fmt.Sprintf("%s %s/%s of %s within %ds", s.name, o.GetNamespace(), o.GetName(),
+		*eviction.DeleteOptions.Preconditions.UID, *eviction.DeleteOptions.GracePeriodSeconds))
 	return s.server.answers[o.GetName()]
 }
 
@@ -67,9 +68,15 @@ func grace(seconds int64) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = &seconds }
 }
 
-func leaving(seconds int64) func(*corev1.Pod) {
-	return func(p *corev1.Pod) { p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &metav1.Time{}, &seconds }
+// leaving was told to end some time ago, and given some seconds.
+func leaving(seconds int64, ago time.Duration) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.DeletionTimestamp = &metav1.Time{Time: begin.Add(time.Duration(seconds)*time.Second - ago)}
+		p.DeletionGracePeriodSeconds = &seconds
+	}
 }
+
+func finalized(p *corev1.Pod) { p.Finalizers = []string{"example.com/stay"} }
 
 func TestEvict(t *testing.T) {
 	gvr := corev1.Resource("pods")
@@ -86,29 +93,42 @@ func TestEvict(t *testing.T) {
 		want     Eviction
 		err      []string
 	}{
-		"nothing is due":     {measures: decision.Measures{}, pods: []*corev1.Pod{aPod("a"), aPod("b", leaving(3600))}},
+		"nothing is due":     {measures: decision.Measures{}, pods: []*corev1.Pod{aPod("a"), aPod("b", leaving(3600, 0))}},
 		"no pods":            {measures: force},
-		"eviction, by name":  {measures: evict, pods: []*corev1.Pod{aPod("b"), aPod("a")}, asked: []string{"eviction serving/a of uid-a", "eviction serving/b of uid-b"}, want: Eviction{Evicted: 2}},
-		"already on its way": {measures: evict, pods: []*corev1.Pod{aPod("a", leaving(3600)), aPod("b")}, asked: []string{"eviction serving/b of uid-b"}, want: Eviction{Evicted: 1}},
+		"eviction, by name":  {measures: evict, pods: []*corev1.Pod{aPod("b"), aPod("a")}, asked: []string{"eviction serving/a of uid-a within 30s", "eviction serving/b of uid-b within 30s"}, want: Eviction{Evicted: 2}},
+		"already on its way": {measures: evict, pods: []*corev1.Pod{aPod("a", leaving(60, 0)), aPod("b")}, asked: []string{"eviction serving/b of uid-b within 30s"}, want: Eviction{Evicted: 1}},
+		"a long grace is cut": {measures: evict, pods: []*corev1.Pod{aPod("a", grace(315360000)), aPod("b", grace(200))},
+			asked: []string{"eviction serving/a of uid-a within 300s", "eviction serving/b of uid-b within 200s"}, want: Eviction{Evicted: 2}},
+		"a grace ends with the deadline": {measures: decision.Measures{Evict: true, ForceAt: begin.Add(100 * time.Second)}, pods: []*corev1.Pod{aPod("a", grace(3600)), aPod("b")},
+			asked: []string{"eviction serving/a of uid-a within 100s", "eviction serving/b of uid-b within 30s"}, want: Eviction{Evicted: 2}},
+		"leaving for years": {measures: evict, pods: []*corev1.Pod{aPod("a", grace(315360000), leaving(315360000, time.Minute))},
+			asked: []string{"delete serving/a of uid-a within 300s"}, want: Eviction{Deleted: 1}},
+		"leaving for years, beyond the deadline": {measures: decision.Measures{Evict: true, ForceAt: begin.Add(40 * time.Second)}, pods: []*corev1.Pod{aPod("a", grace(315360000), leaving(315360000, time.Minute))},
+			asked: []string{"delete serving/a of uid-a within 100s"}, want: Eviction{Deleted: 1}},
+		"leaving for longer than it may": {measures: evict, pods: []*corev1.Pod{aPod("a", leaving(30, 5*time.Minute)), aPod("b", leaving(315360000, 5*time.Minute))},
+			asked: []string{"delete serving/a of uid-a within 0s", "delete serving/b of uid-b within 0s"}, want: Eviction{Deleted: 2}},
+		"told to end at once, and there": {measures: evict, pods: []*corev1.Pod{aPod("a", leaving(0, time.Minute), finalized)},
+			want: Eviction{Obstacle: "1 of 1 pods, such as pod a: it was deleted without grace, and its finalizers keep the object: example.com/stay"}},
 		"a budget blocks one": {measures: evict, pods: []*corev1.Pod{aPod("a"), aPod("b")}, answers: map[string]error{"a": budget},
-			asked: []string{"eviction serving/a of uid-a", "eviction serving/b of uid-b"},
+			asked: []string{"eviction serving/a of uid-a within 30s", "eviction serving/b of uid-b within 30s"},
 			want:  Eviction{Evicted: 1, Blocked: 1, Obstacle: "1 of 2 pods, such as pod a: Cannot evict pod as it would violate the pod's disruption budget. The disruption budget vllm needs 1 healthy pods and has 1 currently"}},
-		"several budgets": {measures: evict, pods: []*corev1.Pod{aPod("a")}, answers: map[string]error{"a": budgets}, asked: []string{"eviction serving/a of uid-a"},
+		"several budgets": {measures: evict, pods: []*corev1.Pod{aPod("a")}, answers: map[string]error{"a": budgets}, asked: []string{"eviction serving/a of uid-a within 30s"},
 			want: Eviction{Blocked: 1, Obstacle: "1 of 1 pods, such as pod a: This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."}},
-		"gone since": {measures: evict, pods: []*corev1.Pod{aPod("a")}, answers: map[string]error{"a": apierrors.NewNotFound(gvr, "a")}, asked: []string{"eviction serving/a of uid-a"}, want: Eviction{Evicted: 1}},
+		"gone since": {measures: evict, pods: []*corev1.Pod{aPod("a")}, answers: map[string]error{"a": apierrors.NewNotFound(gvr, "a")}, asked: []string{"eviction serving/a of uid-a within 30s"}, want: Eviction{Evicted: 1}},
 		"a namesake since": {measures: evict, pods: []*corev1.Pod{aPod("a")}, answers: map[string]error{"a": apierrors.NewConflict(gvr, "a", errors.New("the UID differs"))},
-			asked: []string{"eviction serving/a of uid-a"}, want: Eviction{Evicted: 1}},
+			asked: []string{"eviction serving/a of uid-a within 30s"}, want: Eviction{Evicted: 1}},
 		"one that fails protects no other": {measures: evict, pods: []*corev1.Pod{aPod("a"), aPod("b"), aPod("c")}, answers: map[string]error{"a": forbidden, "c": forbidden},
-			asked: []string{"eviction serving/a of uid-a", "eviction serving/b of uid-b", "eviction serving/c of uid-c"},
+			asked: []string{"eviction serving/a of uid-a within 30s", "eviction serving/b of uid-b within 30s", "eviction serving/c of uid-c within 30s"},
 			want:  Eviction{Evicted: 1, Failed: 2, Obstacle: "2 of 3 pods, such as pod a: pods \"x\" is forbidden: a webhook said no"}, err: []string{"take out pod a: ", "take out pod c: "}},
-		"an answer that is none": {measures: evict, pods: []*corev1.Pod{aPod("a")}, answers: map[string]error{"a": errors.New("connection refused")}, asked: []string{"eviction serving/a of uid-a"},
+		"an answer that is none": {measures: evict, pods: []*corev1.Pod{aPod("a")}, answers: map[string]error{"a": errors.New("connection refused")}, asked: []string{"eviction serving/a of uid-a within 30s"},
 			want: Eviction{Failed: 1, Obstacle: "1 of 1 pods, such as pod a: connection refused"}, err: []string{"take out pod a: connection refused"}},
 		"force":                          {measures: force, pods: []*corev1.Pod{aPod("a"), aPod("b")}, asked: []string{"delete serving/a of uid-a within 30s", "delete serving/b of uid-b within 30s"}, want: Eviction{Deleted: 2}},
 		"force alone is enough":          {measures: decision.Measures{Force: true}, pods: []*corev1.Pod{aPod("a")}, asked: []string{"delete serving/a of uid-a within 30s"}, want: Eviction{Deleted: 1}},
 		"force, a short grace is kept":   {measures: force, pods: []*corev1.Pod{aPod("a", grace(5))}, asked: []string{"delete serving/a of uid-a within 5s"}, want: Eviction{Deleted: 1}},
 		"force, a long grace is cut":     {measures: force, pods: []*corev1.Pod{aPod("a", grace(86400))}, asked: []string{"delete serving/a of uid-a within 30s"}, want: Eviction{Deleted: 1}},
-		"force, leaving in time":         {measures: force, pods: []*corev1.Pod{aPod("a", leaving(30)), aPod("b", leaving(0))}},
-		"force, leaving in its own time": {measures: force, pods: []*corev1.Pod{aPod("a", grace(86400), leaving(86400))}, asked: []string{"delete serving/a of uid-a within 30s"}, want: Eviction{Deleted: 1}},
+		"force, leaving in time":         {measures: force, pods: []*corev1.Pod{aPod("a", leaving(30, 0))}},
+		"force, leaving in its own time": {measures: force, pods: []*corev1.Pod{aPod("a", grace(86400), leaving(86400, time.Second))}, asked: []string{"delete serving/a of uid-a within 30s"}, want: Eviction{Deleted: 1}},
+		"force, told to end before":      {measures: force, pods: []*corev1.Pod{aPod("a", grace(86400), leaving(86400, time.Hour)), aPod("b", leaving(30, 30*time.Second))}, asked: []string{"delete serving/a of uid-a within 0s", "delete serving/b of uid-b within 0s"}, want: Eviction{Deleted: 2}},
 		"force, one that fails protects no other": {measures: force, pods: []*corev1.Pod{aPod("a"), aPod("b")}, answers: map[string]error{"a": forbidden},
 			asked: []string{"delete serving/a of uid-a within 30s", "delete serving/b of uid-b within 30s"},
 			want:  Eviction{Deleted: 1, Failed: 1, Obstacle: "1 of 2 pods, such as pod a: pods \"x\" is forbidden: a webhook said no"}, err: []string{"take out pod a: "}},

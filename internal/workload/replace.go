@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -355,7 +356,7 @@ func (p *Plan) Do(ctx context.Context, c client.Client) (took bool, err error) {
 	if p.Evict == nil {
 		return took, errors.Join(errs...)
 	}
-	err = evict(ctx, c, p.Evict)
+	err = evict(ctx, c, p.Evict, ptr.Deref(p.Evict.Spec.TerminationGracePeriodSeconds, corev1.DefaultTerminationGracePeriodSeconds))
 	if err == nil {
 		return true, errors.Join(errs...)
 	}

@@ -106,9 +106,9 @@ func TestReplacementPlan(t *testing.T) {
 			change: func(r *Replacement) { r.Since, r.Last = after(-705), after(-700) }, want: "Blocked - the next one waits until pod n is ready - 5s"},
 		"a successor that is not made yet": {pods: two, change: func(r *Replacement) { r.Wanted = map[types.UID]int{"a": 3} },
 			want: "Replacing - the next one waits until what owns the pods has made as many as it wants: 2 of 3 - 5s"},
-		"one on its way out, and nobody knows how many are wanted": {pods: append([]Replaceable{outdated("o", leaving(60))}, two...),
+		"one on its way out, and nobody knows how many are wanted": {pods: append([]Replaceable{outdated("o", leaving(60, 0))}, two...),
 			want: "Replacing - the next one waits until pod o is gone - 5s"},
-		"one on its way out, and as many as are wanted": {pods: append([]Replaceable{outdated("o", leaving(60))}, two...),
+		"one on its way out, and as many as are wanted": {pods: append([]Replaceable{outdated("o", leaving(60, 0))}, two...),
 			change: func(r *Replacement) { r.Wanted = map[types.UID]int{"a": 2} }, want: "Replacing evict q - at most 6 a minute - 10s"},
 		"a successor that was not adjusted": {pods: append([]Replaceable{outdated("n", made(50))}, two...), change: func(r *Replacement) { r.Last = after(50) },
 			want: "Blocked - pod n was made to have the adjustments and lacks some - 40s"},
@@ -361,7 +361,7 @@ func TestDo(t *testing.T) {
 			if took != tc.took || plan.State != tc.state || (err != nil) != (tc.err != "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("Do = %v, %v and %s: %q", took, err, plan.State, plan.Message)
 			}
-			if diff := cmp.Diff([]string{"eviction serving/p of uid-p"}, s.asked); diff != "" {
+			if diff := cmp.Diff([]string{"eviction serving/p of uid-p within 30s"}, s.asked); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
 		})

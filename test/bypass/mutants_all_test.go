@@ -9,4 +9,5 @@ var mutants = slices.Concat(
 	registryMutants,
 	connectMutants,
 	labelMutants,
+	shortfallMutants,
 )

@@ -199,8 +199,9 @@ var firstMutants = []mutant{
 		case !standing.Cleared() || standing.Equal(stands):`}},
 		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard", "10: what is kept"}},
 	{"all-released", "release: only of a cleared model, and `interlock-guard` looks again", "neither looks",
-		[]change{unclearedRelease, {model, `return time.Time{}, r.standDown(proven, model, g.networkPolicies)`,
-			`return time.Time{}, errors.Join(r.standDown(proven, model, g.networkPolicies), r.release(ctx, g.held()))`}},
+		[]change{unclearedRelease, {model, `	case "": // Nothing is enforced here any more, so nothing may hold a pod.
+		err = errors.Join(err, r.release(proven, g.held()))`, `	default:
+		err = errors.Join(err, r.release(ctx, g.held()))`}},
 		[]string{"34: a manager that is killed while", "34: whenever a manager", "34: two managers"}},
 	{"managers-disagree", "`LeaseEnd`: ends lie on a grid of time, so that two managers agree", "each process has a grid of its own",
 		[]change{{decisions, `slot := now.UTC().Truncate(half)`, `slot := now.UTC().Truncate(half).Add(time.Duration(os.Getpid()%60) * time.Second)`},
@@ -235,7 +236,7 @@ var firstMutants = []mutant{
 	{"judgement-trusted", "`interlock-hold`: gates even where nobody judges", "it adds no gate",
 		[]change{nothingIsHeld}, []string{"33: with the judgement"}},
 	{"loose-stays", "model controller: takes out what runs without clearance", "it does not",
-		[]change{{model, `		if g.onlyWaits {`, `		if true {`}},
+		[]change{{model, `if g.shortfall.Short() && !g.onlyWaits {`, `if false && g.shortfall.Short() && !g.onlyWaits {`}},
 		[]string{"33: what an admin lets loose", "7: raising the scale", "34: whenever a manager", "34: two managers"}},
 	{"isolation-counts", "gathering: what isolates a model is no evidence for it", "it counts as any NetworkPolicy",
 		[]change{{gathering, `return workload.IsIsolation(&p)`, `return false && workload.IsIsolation(&p)`}},

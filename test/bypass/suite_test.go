@@ -58,6 +58,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("weights", weightTricks)
 	Describe("labels", labelTricks)
 	Describe("surroundings", surroundingTricks)
+	Describe("shortfalls", shortfallTricks)
 	Describe("faults", faults)
 	Describe("pauses", Ordered, pauses)
 	Describe("evidence that breaks things", evidenceFaults)
@@ -98,7 +99,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	applyChangedKinds(ctx)
 	hostile = newHostileRegistry()
 
-	for _, o := range slices.Concat(pack(), evidencePack(), signedPack(), closedPack(), weightsPack(), surroundingsPack()) {
+	for _, o := range slices.Concat(pack(), evidencePack(), signedPack(), closedPack(), weightsPack(), surroundingsPack(), shortfallPack()) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)
