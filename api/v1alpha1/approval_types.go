@@ -90,7 +90,7 @@ type Requester struct {
 	UID string `json:"uid,omitempty"`
 
 	// credential by which they authenticated, such as "X509SHA256=..." or "JTI=...": it leads to the very certificate or
-	// token, and a request that impersonates somebody has none.
+	// token. A request that impersonates somebody has none, unless whoever makes it may impersonate credentials as well.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Credential string `json:"credential,omitempty"`
@@ -106,6 +106,10 @@ const (
 	ReasonSelfApproval = "SelfApproval"
 	// ReasonAuthorUnknown: it is not known who wrote the subject, or who approved.
 	ReasonAuthorUnknown = "AuthorUnknown"
+	// ReasonNotAPerson: a part of the cluster approved, such as a node.
+	ReasonNotAPerson = "NotAPerson"
+	// ReasonOwned: it bears an owner reference, so the garbage collector could take it away.
+	ReasonOwned = "Owned"
 )
 
 // ApprovalStatus is what the operator makes of the approval. It clears nothing: every decision looks at the spec anew.

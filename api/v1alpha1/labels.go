@@ -30,6 +30,9 @@ const (
 	// ApproveVerb is the RBAC verb on approvals, named by role, that lets somebody approve in that role. Only a right that
 	// is granted for the whole cluster counts: in a namespace its owner may grant what he likes.
 	ApproveVerb = "approve"
+	// WithdrawVerb is the RBAC verb on a capabilityassessment or riskreport that lets somebody who may delete it do so although it
+	// may be evidence of danger: a newer one that says so itself is the usual way.
+	WithdrawVerb = "withdraw"
 )
 
 // Labels of an object that Interlock keeps around a model.

@@ -266,6 +266,7 @@ type SignOff struct {
 // ApprovalRule says what people in a role have to approve. One person counts in one role only for the same thing, and
 // never for what they wrote or asked for themselves.
 // +kubebuilder:validation:XValidation:rule="!has(self.fromLevel) || self.kind != 'CapabilityAssessment'",message="an assessment says at which level a model is, so its approval cannot depend on the level"
+// +kubebuilder:validation:XValidation:rule="!has(self.serviceAccounts) || self.kind == 'Waiver' || !('Request' in self.serviceAccounts)",message="only waivers are requested: a ServiceAccount that writes anything else needs no leave for it"
 type ApprovalRule struct {
 	// kind of what is approved.
 	// +required
@@ -292,7 +293,27 @@ type ApprovalRule struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=120
 	NoticeTo []string `json:"noticeTo,omitempty"`
+
+	// serviceAccounts says what a ServiceAccount may do here. Whoever may ask for a token of one acts under its name, so by
+	// default an approval or a request for a waiver counts only if a person made it. A waiver that a ServiceAccount requests needs
+	// Request in every rule that applies to it. No other name that begins with "system:", such as a node's, ever counts.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	ServiceAccounts []ServiceAccountRight `json:"serviceAccounts,omitempty"`
 }
+
+// ServiceAccountRight is something that a policy lets ServiceAccounts do.
+// +kubebuilder:validation:Enum=Approve;Request
+type ServiceAccountRight string
+
+const (
+	// ServiceAccountsApprove: the approval of a ServiceAccount counts as that of a person.
+	ServiceAccountsApprove ServiceAccountRight = "Approve"
+	// ServiceAccountsRequest: a ServiceAccount may request the waiver that is approved.
+	ServiceAccountsRequest ServiceAccountRight = "Request"
+)
 
 // ChangelogEntry says what a version of the policy changed.
 type ChangelogEntry struct {

@@ -113,7 +113,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	}
 	r.Compiler.Forget(safeguards.Items)
 	ruled, unusable := r.compile(safeguards.Items)
-	refused, err := r.enforce(ctx, ruled)
+	refused, err := r.enforce(ctx, ruled, frameworks(policies.Items))
 	r.outcome.Store(&outcome{err})
 	if apierrors.IsConflict(err) {
 		return ctrl.Result{RequeueAfter: catchUp}, nil
@@ -150,14 +150,14 @@ func (r *Reconciler) compile(safeguards []v1alpha1.Safeguard) (ruled []*v1alpha1
 
 // enforce puts the policies into the API server, and says which rules it refuses. Those are left out, so that one bad
 // rule keeps no other from being enforced.
-func (r *Reconciler) enforce(ctx context.Context, ruled []*v1alpha1.Safeguard) (map[types.UID]error, error) {
+func (r *Reconciler) enforce(ctx context.Context, ruled []*v1alpha1.Safeguard, frameworks []admission.Framework) (map[types.UID]error, error) {
 	var refused map[types.UID]error
-	err := r.keepAll(ctx, admission.Policies(r.Install, rules(ruled, nil)))
+	err := r.keepAll(ctx, admission.Policies(r.Install, rules(ruled, nil), frameworks...))
 	if tooMuch(err) {
 		if refused, err = r.isolate(ctx, ruled); err != nil {
 			return nil, err
 		}
-		err = r.keepAll(ctx, admission.Policies(r.Install, rules(ruled, refused)))
+		err = r.keepAll(ctx, admission.Policies(r.Install, rules(ruled, refused), frameworks...))
 	}
 	if err != nil {
 		return nil, err
@@ -165,6 +165,14 @@ func (r *Reconciler) enforce(ctx context.Context, ruled []*v1alpha1.Safeguard) (
 	r.Rules.Set(ruled, refused, r.repaired)
 	r.repaired = false
 	return refused, nil
+}
+
+func frameworks(policies []v1alpha1.ScalingPolicy) []admission.Framework {
+	all := make([]admission.Framework, 0, len(policies))
+	for i := range policies {
+		all = append(all, admission.FrameworkOf(&policies[i]))
+	}
+	return all
 }
 
 // rules gives what the API server does for Safeguards, but for those that are refused.

@@ -92,9 +92,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, fmt.Errorf("list ModelDeployments: %w", err)
 	}
 	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.ClearancesName}}
-	err := r.keep(ctx, ns, clearances, r.enforced(ns), func() context.Context {
-		return r.fillClearances(ctx, clearances, ns, models.Items)
-	})
+	write := func(allowed func(is, was admission.Standing) admission.Standing) error {
+		return r.keep(ctx, ns, clearances, r.enforced(ns), func() context.Context {
+			return r.fillClearances(ctx, clearances, ns, models.Items, allowed)
+		})
+	}
+	err := write(asDecided)
+	if apierrors.IsForbidden(err) {
+		// The API server may not have heard yet of a policy or label that we know. What is revoked is revoked all the same.
+		return ctrl.Result{}, errors.Join(err, write(takenBack))
+	}
 	if err == nil {
 		ledger := &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.LedgerName}}
 		err = r.keep(ctx, ns, ledger, enrolled(ns), func() context.Context {
@@ -176,7 +183,8 @@ func (r *Reconciler) remove(ctx context.Context, o client.Object) error {
 // changed is written only while it is proved that what it rests on is current, which the returned context sees to; else
 // the model is decided anew.
 func (r *Reconciler) fillClearances(
-	ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment) context.Context {
+	ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment,
+	allowed func(is, was admission.Standing) admission.Standing) context.Context {
 	clearances := admission.Clearances{
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel],
 		Models: map[string]admission.Standing{}, Shortfalls: r.Board.Shortfalls(ns.Name, cm.Data, r.Clock.Now())}
@@ -202,6 +210,7 @@ func (r *Reconciler) fillClearances(
 			clearances.Models[model.Name] = stands
 			r.Board.Recall(model)
 		}
+		clearances.Models[model.Name] = allowed(clearances.Models[model.Name], stands)
 	}
 	r.keepClosed(ctx, ns.Name, clearances, cm.Data)
 	data, left := clearances.Data()
@@ -238,6 +247,18 @@ func undeclared(data map[string]string, models []v1alpha1.ModelDeployment) bool 
 		delete(connected, models[i].Name)
 	}
 	return len(connected) > 0
+}
+
+func asDecided(is, _ admission.Standing) admission.Standing { return is }
+
+// takenBack gives of a standing no clearance but one that was there before, which the API server takes whatever it has heard.
+func takenBack(is, was admission.Standing) admission.Standing {
+	cleared := is.Cleared() && was.Cleared()
+	is.ValidUntil, is.Rules, is.Exemptions = time.Time{}, nil, nil
+	if cleared {
+		is.ValidUntil, is.Rules = was.ValidUntil, was.Rules
+	}
+	return is
 }
 
 // maxNotices is the most that is said in one ledger: etcd takes 1.5 MiB an object.

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // Names of the policies; each binding has the name of its policy, or begins with it.
@@ -72,15 +73,36 @@ func RuleOf(sg *v1alpha1.Safeguard) (Rule, bool) {
 	return rule, rule.Validations != nil || rule.Adjust != nil || rule.Connect != nil
 }
 
+// Framework is what the API server has to know of a ScalingPolicy itself.
+type Framework struct {
+	// Name of the policy, as the labels of namespaces have it.
+	Name string
+	// Always names the Safeguards that every clearance under it asks for.
+	Always []string
+	// ApproverRoles are those in which it lets ServiceAccounts approve something.
+	ApproverRoles []string
+	// MayRequest says that it lets ServiceAccounts request waivers.
+	MayRequest bool
+}
+
+// FrameworkOf gives what the API server has to know of a policy.
+func FrameworkOf(p *v1alpha1.ScalingPolicy) Framework {
+	return Framework{
+		Name: p.Name, Always: decision.AlwaysAsked(p),
+		ApproverRoles: decision.ServiceAccountApprovers(p), MayRequest: decision.ServiceAccountsRequest(p)}
+}
+
 // Object is a policy or a binding, with every default filled in, so that what the API server stores compares equal.
 type Object interface {
 	metav1.Object
 	runtime.Object
 }
 
-// Policies compiles all policies and their bindings. The order of rules does not matter.
-func Policies(install Install, rules []Rule) []Object {
+// Policies compiles all policies and their bindings, for namespaces under these frameworks. The order of neither rules nor
+// frameworks matters.
+func Policies(install Install, rules []Rule, frameworks ...Framework) []Object {
 	rules = slices.SortedFunc(slices.Values(rules), func(a, b Rule) int { return cmp.Compare(a.Safeguard, b.Safeguard) })
+	frameworks = slices.SortedFunc(slices.Values(frameworks), func(a, b Framework) int { return cmp.Compare(a.Name, b.Name) })
 	enrolled := selector(exists(v1alpha1.EnforceLabel), metav1.LabelSelectorRequirement{
 		Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn, Values: install.NeverEnrolled()})
 	onlyWarned := selector(exists(v1alpha1.WarnLabel), metav1.LabelSelectorRequirement{
@@ -91,7 +113,7 @@ func Policies(install Install, rules []Rule) []Object {
 		guard(enrolled, install, rules), binding(GuardPolicy, GuardPolicy, admissionv1.Deny, enrolled, clearances()),
 		identity(enrolled), binding(IdentityPolicy, IdentityPolicy, admissionv1.Deny, enrolled, nil),
 		connect(enrolled, install, rules), binding(ConnectPolicy, ConnectPolicy, admissionv1.Deny, enrolled, clearances()),
-		ledgers(install), binding(LedgerPolicy, LedgerPolicy, admissionv1.Deny, selector(), nil),
+		ledgers(install, rules, frameworks), binding(LedgerPolicy, LedgerPolicy, admissionv1.Deny, selector(), nil),
 		enrolment(install), binding(EnrolmentPolicy, EnrolmentPolicy, admissionv1.Deny, selector(), nil),
 		notice(NoticePolicy, rules, v1alpha1.EnforceLabel, v1alpha1.WarnLabel),
 		binding(NoticePolicy+"-enforce", NoticePolicy, admissionv1.Warn, enrolled, notices()),
@@ -99,7 +121,7 @@ func Policies(install Install, rules []Rule) []Object {
 		notice(AuditPolicy, rules, v1alpha1.AuditLabel),
 		binding(AuditPolicy, AuditPolicy, admissionv1.Audit, selector(exists(v1alpha1.AuditLabel)), notices()),
 		stamp(install), stampBinding(),
-		authority(install), binding(AuthorityPolicy, AuthorityPolicy, admissionv1.Deny, selector(), nil),
+		authority(install, frameworks), binding(AuthorityPolicy, AuthorityPolicy, admissionv1.Deny, selector(), nil),
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	apiadmission "k8s.io/apiserver/pkg/admission"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
@@ -114,6 +116,24 @@ func TestAuthority(t *testing.T) {
 	posing.Annotations = authoredBy(forgedName, forgedName)
 	changed := posing.DeepCopy()
 	changed.Spec.Title = "another"
+	const (
+		bot       = "system:serviceaccount:serving:bot"
+		node      = "system:node:node-1"
+		collector = "system:serviceaccount:kube-system:generic-garbage-collector"
+		noPerson  = "is no person: only people approve"
+		withdraw  = "needs the RBAC verb withdraw"
+	)
+	machines := admission.Framework{Name: "rsp", ApproverRoles: []string{"rso"}, MayRequest: true}
+	attestation := &v1alpha1.Attestation{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: "failed"}, Spec: v1alpha1.AttestationSpec{Content: "{}"}}
+	assessed := func(outcomes ...v1alpha1.AssessmentOutcome) *v1alpha1.CapabilityAssessment {
+		a := &v1alpha1.CapabilityAssessment{ObjectMeta: metav1.ObjectMeta{Name: "cbrn"}}
+		for _, o := range outcomes {
+			a.Spec.Outcomes = append(a.Spec.Outcomes, v1alpha1.ThresholdOutcome{Outcome: o})
+		}
+		return a
+	}
+	severe, harmless := assessed(v1alpha1.AssessmentRuledOut, v1alpha1.AssessmentReached), assessed(v1alpha1.AssessmentRuledOut)
+	report := &v1alpha1.RiskReport{ObjectMeta: metav1.ObjectMeta{Name: "newest"}}
 	for name, tc := range map[string]struct {
 		user         string // default: ann
 		operation    apiadmission.Operation
@@ -121,6 +141,8 @@ func TestAuthority(t *testing.T) {
 		object, old  runtime.Object
 		impersonated bool
 		unstamped    bool // the mutation is gone
+		frameworks   []admission.Framework
+		ending       bool // the namespace is
 		denied       string
 	}{
 		"in the role":                        {operation: apiadmission.Create, resource: "approvals", object: newApproval()},
@@ -147,13 +169,47 @@ func TestAuthority(t *testing.T) {
 		"Interlock writes a Safeguard":       {user: install.Username, operation: apiadmission.Create, resource: "safeguards", object: builder.Safeguard("a").Build(), denied: "Interlock itself"},
 		"Interlock files an assessment":      {user: install.Username, operation: apiadmission.Create, resource: "capabilityassessments", object: &v1alpha1.CapabilityAssessment{}, denied: "Interlock itself"},
 		"a namespace ends with its approval": {user: "system:serviceaccount:kube-system:namespace-controller", operation: apiadmission.Delete, resource: "approvals", old: stamped},
+
+		"a ServiceAccount approves":                   {user: bot, operation: apiadmission.Create, resource: "approvals", object: newApproval(), denied: noPerson},
+		"a ServiceAccount approves as it may":         {user: bot, operation: apiadmission.Create, resource: "approvals", object: newApproval(), frameworks: []admission.Framework{machines}},
+		"a ServiceAccount approves in another role":   {user: bot, operation: apiadmission.Create, resource: "approvals", object: newApproval(), frameworks: []admission.Framework{{Name: "rsp", ApproverRoles: []string{"ceo"}, MayRequest: true}}, denied: noPerson},
+		"a node approves":                             {user: node, operation: apiadmission.Create, resource: "approvals", object: newApproval(), frameworks: []admission.Framework{machines}, denied: noPerson},
+		"a ServiceAccount requests":                   {user: bot, operation: apiadmission.Create, resource: "waivers", object: newWaiver(), denied: noPerson},
+		"a ServiceAccount requests as it may":         {user: bot, operation: apiadmission.Create, resource: "waivers", object: newWaiver(), frameworks: []admission.Framework{machines}},
+		"a ServiceAccount that may approve requests":  {user: bot, operation: apiadmission.Create, resource: "waivers", object: newWaiver(), frameworks: []admission.Framework{{Name: "rsp", ApproverRoles: []string{"rso"}}}, denied: noPerson},
+		"a node requests":                             {user: node, operation: apiadmission.Create, resource: "waivers", object: newWaiver(), frameworks: []admission.Framework{machines}, denied: noPerson},
+		"a ServiceAccount brings evidence":            {user: bot, operation: apiadmission.Create, resource: "attestations", object: attestation},
+		"owned evidence":                              {operation: apiadmission.Create, resource: "attestations", object: owned(attestation, "a"), denied: "no owner reference"},
+		"an owned assessment":                         {operation: apiadmission.Create, resource: "capabilityassessments", object: owned(severe, "a"), denied: "no owner reference"},
+		"an owned report":                             {operation: apiadmission.Create, resource: "riskreports", object: owned(report, "a"), denied: "no owner reference"},
+		"an owned approval":                           {operation: apiadmission.Create, resource: "approvals", object: owned(newApproval(), "a"), denied: "no owner reference"},
+		"an owned waiver":                             {operation: apiadmission.Create, resource: "waivers", object: owned(newWaiver(), "a"), denied: "no owner reference"},
+		"evidence given an owner":                     {operation: apiadmission.Update, resource: "attestations", object: owned(attestation, "a"), old: attestation, denied: "no owner reference"},
+		"evidence given another owner":                {operation: apiadmission.Update, resource: "attestations", object: owned(attestation, "b"), old: owned(attestation, "a"), denied: "no owner reference"},
+		"evidence that keeps its owner":               {operation: apiadmission.Update, resource: "attestations", object: owned(attestation, "a"), old: owned(attestation, "a", "b")},
+		"a model with an owner":                       {operation: apiadmission.Create, resource: "modeldeployments", object: owned(builder.ModelDeployment("serving", "opus").Build(), "a")},
+		"owned evidence, collected":                   {user: collector, operation: apiadmission.Delete, resource: "attestations", old: owned(attestation, "a"), denied: "the garbage collector takes"},
+		"owned evidence, collected by all in one":     {user: "system:kube-controller-manager", operation: apiadmission.Delete, resource: "attestations", old: owned(attestation, "a"), denied: "the garbage collector takes"},
+		"owned evidence goes with its namespace":      {user: "system:kube-controller-manager", operation: apiadmission.Delete, resource: "attestations", old: owned(attestation, "a"), ending: true},
+		"owned evidence, deleted by a person":         {operation: apiadmission.Delete, resource: "attestations", old: owned(attestation, "a")},
+		"an assessment that finds danger, deleted":    {operation: apiadmission.Delete, resource: "capabilityassessments", old: severe, denied: withdraw},
+		"an assessment that finds danger, withdrawn":  {user: "will", operation: apiadmission.Delete, resource: "capabilityassessments", old: severe},
+		"an assessment that leaves all open, deleted": {operation: apiadmission.Delete, resource: "capabilityassessments", old: assessed(v1alpha1.AssessmentInconclusive), denied: withdraw},
+		"an assessment that rules out all, deleted":   {operation: apiadmission.Delete, resource: "capabilityassessments", old: harmless},
+		"a report deleted":                            {operation: apiadmission.Delete, resource: "riskreports", old: report, denied: withdraw},
+		"a report withdrawn":                          {user: "will", operation: apiadmission.Delete, resource: "riskreports", old: report},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := newAPIServer(t, admission.Policies(install, nil), nil)
+			server := newAPIServer(t, admission.Policies(install, nil, tc.frameworks...), nil)
 			if tc.unstamped {
 				server.mutating = nil
 			}
-			server.allowed = []string{"ann approve approvals/rso", install.Username + " approve approvals/rso", "bob approve approvals/ceo"}
+			if tc.ending {
+				server.namespace.DeletionTimestamp = &metav1.Time{Time: server.now}
+			}
+			server.allowed = []string{"ann approve approvals/rso", install.Username + " approve approvals/rso", "bob approve approvals/ceo",
+				bot + " approve approvals/rso", node + " approve approvals/rso",
+				"will withdraw capabilityassessments/cbrn", "will withdraw riskreports/newest"}
 			user := tc.user
 			if user == "" {
 				user = "ann"
@@ -166,4 +222,18 @@ func TestAuthority(t *testing.T) {
 			}
 		})
 	}
+}
+
+// owned gives a copy of an object with owners.
+func owned[T interface {
+	client.Object
+	DeepCopy() T
+}](o T, owners ...types.UID) T {
+	o = o.DeepCopy()
+	var references []metav1.OwnerReference
+	for _, uid := range owners {
+		references = append(references, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "handle", UID: uid})
+	}
+	o.SetOwnerReferences(references)
+	return o
 }

@@ -11,8 +11,9 @@ import (
 
 // ledgers lets nobody but the operator write clearances, notices or the status of our kinds, whatever RBAC says: the built-in
 // role edit may write any ConfigMap. What is of a namespace may go with it. RBAC sees no name at a creation and lets the operator
-// create any ConfigMap, so it is asked here whether the operator may change it too, as it may where adjustments have some.
-func ledgers(install Install) Object {
+// create any ConfigMap, so it is asked here whether the operator may change it too, as it may where adjustments have some. What it
+// may not write into clearances is said by floor.
+func ledgers(install Install, rules []Rule, frameworks []Framework) Object {
 	group, version := v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
 	byOperator := "request.userInfo.username == " + quoted(install.Username)
 	return validating(LedgerPolicy, admissionv1.ValidatingAdmissionPolicySpec{
@@ -22,12 +23,13 @@ func ledgers(install Install) Object {
 				"capabilityassessments/status", "safetyroadmaps/status", "attestations/status", "approvals/status", "waivers/status")),
 		MatchConditions: []admissionv1.MatchCondition{{
 			Name: "no-others-own-configmap", Expression: fmt.Sprintf("!(%s) || %s", foreignConfigMap, byOperator)}},
-		Validations: []admissionv1.Validation{
+		Variables: floorVariables(),
+		Validations: append([]admissionv1.Validation{
 			deny(byOperator+" || (request.operation == 'DELETE' && has(namespaceObject.metadata.deletionTimestamp))",
 				"only Interlock writes its verdicts: change the ModelDeployment, the policy or the safeguards instead", ""),
 			deny(fmt.Sprintf("!(%s) || request.operation != 'CREATE' || authorizer.group('').resource('configmaps').namespace(request.namespace).name(object.metadata.name).check('patch').allowed()", foreignConfigMap),
 				"Interlock creates no ConfigMap that it may not change", ""),
-		},
+		}, floor(rules, frameworks)...),
 	})
 }
 

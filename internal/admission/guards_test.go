@@ -54,7 +54,7 @@ func TestOnlyTheOperatorWritesVerdicts(t *testing.T) {
 			object: &v1alpha1.Safeguard{}, old: &v1alpha1.Safeguard{}},
 	} {
 		for user, may := range map[string]bool{install.Username: !tc.operatorNot, "ann": tc.others, install.Username + "x": tc.others, "system:serviceaccount:serving:interlock": tc.others} {
-			server := newAPIServer(t, admission.Policies(install, nil), nil)
+			server := newAPIServer(t, admission.Policies(install, nil, admission.Framework{Name: "rsp-v2.2"}), enforced)
 			if tc.allowed != "" {
 				server.allowed = []string{install.Username + " " + tc.allowed}
 			}

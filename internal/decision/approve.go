@@ -116,6 +116,9 @@ func (s *subject) objection(a *v1alpha1.Approval, rule *v1alpha1.ApprovalRule) s
 	if _, message := Objection(a, s.digest, s.authors); message != "" {
 		return message
 	}
+	if isServiceAccount(a.Spec.Approver.Username) && !lets(rule, v1alpha1.ServiceAccountsApprove) {
+		return OneLine(a.Spec.Approver.Username, maxRemedy) + " is a ServiceAccount, and the policy lets only people approve this"
+	}
 	for _, body := range rule.NoticeTo {
 		if !slices.Contains(a.Spec.NoticeGivenTo, body) {
 			return "it does not say that notice was given to " + body
@@ -130,6 +133,10 @@ func Objection(a *v1alpha1.Approval, digest string, authors []string) (reason, m
 	switch by := a.Spec.Approver; {
 	case by == nil || by.Username == "" || by.Credential == "":
 		return v1alpha1.ReasonAuthorUnknown, "it does not say who approved"
+	case isPartOfCluster(by.Username):
+		return v1alpha1.ReasonNotAPerson, OneLine(by.Username, maxRemedy) + " is a part of the cluster and no person: have a person approve it"
+	case len(a.OwnerReferences) > 0:
+		return v1alpha1.ReasonOwned, "it bears an owner reference, with whose owner it would vanish: approve anew without one"
 	case a.Spec.Subject.Digest != digest || digest == "":
 		return v1alpha1.ReasonSubjectChanged, "it is of another digest: the subject has changed since, or nobody asks for its approval"
 	case slices.Contains(authors, by.Username):

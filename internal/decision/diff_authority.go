@@ -53,10 +53,11 @@ func (d *difference) compareSignOffs(name string, at [2]int) {
 	}
 }
 
-// say is what a role has to say: how many people, who each must have told whom.
+// say is what a role has to say: how many people, who each must have told whom, and what ServiceAccounts may do in their place.
 type say struct {
-	people int
-	notice []string
+	people          int
+	notice          []string
+	serviceAccounts []string
 }
 
 func peopleIn(asked []askedSignOff, role string) say {
@@ -65,9 +66,14 @@ func peopleIn(asked []askedSignOff, role string) say {
 		if a.role == role {
 			s.people += a.people()
 			s.notice = append(s.notice, a.rule.NoticeTo...)
+			for _, right := range a.rule.ServiceAccounts {
+				s.serviceAccounts = append(s.serviceAccounts, strings.ToLower(string(right)))
+			}
 		}
 	}
 	slices.Sort(s.notice)
+	slices.Sort(s.serviceAccounts)
+	s.serviceAccounts = slices.Compact(s.serviceAccounts)
 	return s
 }
 
@@ -75,18 +81,23 @@ func (s say) to(after say) shift {
 	moved := raised(s.people, after.people)
 	if s.people > 0 && after.people > 0 {
 		moved.add(shift{weaker: len(without(s.notice, after.notice)) > 0, stronger: len(without(after.notice, s.notice)) > 0})
+		moved.add(shift{weaker: len(without(after.serviceAccounts, s.serviceAccounts)) > 0, stronger: len(without(s.serviceAccounts, after.serviceAccounts)) > 0})
 	}
 	return moved
 }
 
 func (s say) String() string {
-	switch {
-	case s.people == 0:
+	if s.people == 0 {
 		return "nobody"
-	case len(s.notice) == 0:
-		return fmt.Sprintf("%d people", s.people)
 	}
-	return fmt.Sprintf("%d people, who have told %s", s.people, strings.Join(s.notice, ", "))
+	text := fmt.Sprintf("%d people", s.people)
+	if len(s.notice) > 0 {
+		text += ", who have told " + strings.Join(s.notice, ", ")
+	}
+	if len(s.serviceAccounts) > 0 {
+		text += ", ServiceAccounts may " + strings.Join(s.serviceAccounts, " and ")
+	}
+	return text
 }
 
 // waivable is the longest waiver at a level; zero, there can be none.

@@ -124,6 +124,9 @@ func (u *used) addSignOffs(policy *v1alpha1.ScalingPolicy, top int) {
 			u.add("sign-off", string(kind), a.role)
 			u.addNumbers(int64(a.people()))
 			u.add(slices.Sorted(slices.Values(a.rule.NoticeTo))...)
+			for _, right := range slices.Sorted(slices.Values(a.rule.ServiceAccounts)) {
+				u.add("ServiceAccounts", string(right))
+			}
 		}
 	}
 	if longest := longestWaiver(policy, top); longest > 0 {

@@ -63,8 +63,11 @@ func (w *waiver) refusal(in Input, req requirement, longest time.Duration, asked
 	if longest <= 0 || len(asked) == 0 {
 		return fmt.Sprintf("policy %s allows no waiver at level %s", in.PolicyName, in.Policy.Spec.Levels[req.top].Name)
 	}
-	if slices.Contains(RequesterOf(w.Waiver), "") {
-		return "it does not say who asked for it"
+	if objection := w.requesterObjection(asked); objection != "" {
+		return objection
+	}
+	if len(w.OwnerReferences) > 0 {
+		return "it bears an owner reference, with whose owner it would vanish; request one without"
 	}
 	if d := w.ends.Sub(w.begins); d > longest {
 		return fmt.Sprintf("it lasts %s, and policy %s allows %s at level %s; request a shorter one", d, in.PolicyName, longest, in.Policy.Spec.Levels[req.top].Name)
@@ -78,6 +81,20 @@ func (w *waiver) refusal(in Input, req requirement, longest time.Duration, asked
 		if len(w.Spec.Pods) > 0 && !in.PodRules[s] {
 			return fmt.Sprintf("safeguard %s is no pod rule, so no single pod can be exempted from it; request one for the whole model, without pods", s)
 		}
+	}
+	return ""
+}
+
+// requesterObjection says why nobody may have asked for a waiver in this way; empty, somebody may.
+func (w *waiver) requesterObjection(asked []askedSignOff) string {
+	by := RequesterOf(w.Waiver)[0]
+	switch {
+	case by == "":
+		return "it does not say who asked for it"
+	case isPartOfCluster(by):
+		return OneLine(by, maxRemedy) + " is a part of the cluster and no person; have a person request it"
+	case isServiceAccount(by) && slices.ContainsFunc(asked, func(a askedSignOff) bool { return !lets(a.rule, v1alpha1.ServiceAccountsRequest) }):
+		return OneLine(by, maxRemedy) + " is a ServiceAccount, and the policy lets only people request waivers; have a person request it"
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import "slices"
 
 // mutants are those of all topics. A topic that is added gets a file of its own and a line here.
 var mutants = slices.Concat(
+	identityMutants,
 	firstMutants,
 	freshMutants,
 	registryMutants,

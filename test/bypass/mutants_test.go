@@ -269,7 +269,7 @@ var firstMutants = []mutant{
 		[]string{"28: the verb to approve counts"}},
 	{"impersonation-unseen", "`interlock-authority`: a credential must be known", "none need be",
 		[]change{{authority, `!(%s) || variables.credential != ''", approval, waiver, made)`, `!(%s) || true", approval, waiver, made)`}},
-		[]string{"28: an approval through impersonation"}},
+		[]string{"28: an approval through impersonation", "55: an approval through constrained"}},
 	{"name-from-manifest", "`interlock-stamp` and `interlock-authority`: who approved is who asked", "the manifest is believed",
 		[]change{{authority, `request.resource.resource == 'approvals' ? [JSONPatch`, `request.resource.resource == 'approvals' && has(object.spec.approver) ? [] : request.resource.resource == 'approvals' ? [JSONPatch`},
 			{authority, `deny(fmt.Sprintf("object == null || (%s`, `deny(fmt.Sprintf("true || object == null || (%s`}},

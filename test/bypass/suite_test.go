@@ -51,6 +51,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("gates and binding", gateTricks)
 	Describe("authority", authorityTricks)
 	Describe("approvals and waivers", approvalTricks)
+	Describe("identities", identityTricks)
 	Describe("evidence", evidenceTricks)
 	Describe("signed weights", signedTricks)
 	Describe("connections", connectTricks)
