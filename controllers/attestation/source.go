@@ -59,24 +59,47 @@ func Subjects(o client.Object) []string {
 	return subjects
 }
 
-// SubjectsOf is the index function of ModelDeployments: the digests by which statements may be about a model.
+// SubjectsOf is the index function of ModelDeployments: the digests by which statements may be about a model, but for the one of
+// its namespace, which a model does not tell.
 func SubjectsOf(cluster string) client.IndexerFunc {
 	return func(o client.Object) []string {
-		return append([]string{o.(*v1alpha1.ModelDeployment).Spec.Model.Digest}, environments(cluster, o.GetNamespace())...)
+		return []string{o.(*v1alpha1.ModelDeployment).Spec.Model.Digest, evidence.EnvironmentSubject(cluster), evidence.EnvironmentSubject(cluster, o.GetNamespace())}
 	}
 }
 
-func environments(cluster, namespace string) []string {
-	return []string{evidence.EnvironmentSubject(cluster, namespace), evidence.EnvironmentSubject(cluster, "")}
+// Named gives those of some namespaces that are among the subjects of a statement.
+func (s *Source) Named(subjects []string, namespaces []metav1.PartialObjectMetadata) []string {
+	var named []string
+	for i := range namespaces {
+		if ns := &namespaces[i]; slices.Contains(subjects, s.namespaceSubject(ns)) {
+			named = append(named, ns.Name)
+		}
+	}
+	return named
+}
+
+func (s *Source) namespaceSubject(ns *metav1.PartialObjectMetadata) string {
+	return evidence.EnvironmentSubject(s.Cluster, ns.Name, string(ns.UID))
+}
+
+// Environment gives the digests by which statements name a namespace.
+func (s *Source) Environment(ctx context.Context, namespace string) (safeguard.Environment, error) {
+	ns := &metav1.PartialObjectMetadata{}
+	ns.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := s.Client.Get(ctx, client.ObjectKey{Name: namespace}, ns); err != nil {
+		return safeguard.Environment{}, fmt.Errorf("get namespace: %w", err)
+	}
+	return safeguard.Environment{
+		Namespace: s.namespaceSubject(ns), Cluster: evidence.EnvironmentSubject(s.Cluster), WithoutUID: evidence.EnvironmentSubject(s.Cluster, namespace)}, nil
 }
 
 // About gives the Attestations that are about a model by their own account, and those whose account is not known: in its
 // namespace and in the one for all, the oldest first.
-func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment) ([]*v1alpha1.Attestation, error) {
+func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment, in safeguard.Environment) ([]*v1alpha1.Attestation, error) {
 	seen := map[types.UID]bool{}
 	var all []*v1alpha1.Attestation
 	for _, namespace := range slices.Compact([]string{md.Namespace, s.Namespace}) {
-		for _, subject := range append(SubjectsOf(s.Cluster)(md), unknown) {
+		for _, subject := range append(SubjectsOf(s.Cluster)(md), in.Namespace, unknown) {
 			list := &v1alpha1.AttestationList{}
 			if err := s.Client.List(ctx, list, client.InNamespace(namespace), client.MatchingFields{BySubject: subject}, client.UnsafeDisableDeepCopy); err != nil {
 				return nil, fmt.Errorf("list Attestations: %w", err)
@@ -96,12 +119,25 @@ func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment) ([]*v1
 }
 
 // Case gives what there is to judge a model by under a policy.
-func (s *Source) Case(now time.Time, md *v1alpha1.ModelDeployment, policy *v1alpha1.ScalingPolicy, about []*v1alpha1.Attestation) safeguard.Case {
+func (s *Source) Case(now time.Time, md *v1alpha1.ModelDeployment, in safeguard.Environment, policy *v1alpha1.ScalingPolicy, about []*v1alpha1.Attestation) safeguard.Case {
 	trust, _ := s.Store.Trust(policy) // what is wrong with it is said where a signer is asked for, and on the policy
-	c := safeguard.Case{
-		Now: now, Policy: policy.Name, Trust: trust, Weights: md.Spec.Model.Digest, Environments: environments(s.Cluster, md.Namespace)}
+	c := safeguard.Case{Now: now, Policy: policy.Name, Trust: trust, Weights: md.Spec.Model.Digest, Environment: in}
 	for _, a := range about {
-		c.Attested = append(c.Attested, s.Store.Attested(a, trust)...)
+		for _, found := range s.Store.Attested(a, trust) {
+			found.Leaving = leaving(a)
+			c.Attested = append(c.Attested, found)
+		}
 	}
 	return c
+}
+
+// leaving says why an Attestation may be gone at any moment without anybody's having decided so; empty, it may not.
+func leaving(a *v1alpha1.Attestation) string {
+	switch {
+	case a.DeletionTimestamp != nil:
+		return "is being deleted"
+	case len(a.OwnerReferences) > 0:
+		return "bears an owner reference, with whose owner it would vanish: bring it anew without one"
+	}
+	return ""
 }

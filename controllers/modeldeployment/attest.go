@@ -17,7 +17,11 @@ import (
 func (r *Reconciler) attestations(ctx context.Context, g *gathered) ([]*v1alpha1.Attestation, error) {
 	for _, compiled := range g.compiled {
 		if compiled.Attestable() {
-			return r.Evidence.About(ctx, g.model)
+			var err error
+			if g.environment, err = r.Evidence.Environment(ctx, g.model.Namespace); err != nil {
+				return nil, err
+			}
+			return r.Evidence.About(ctx, g.model, g.environment)
 		}
 	}
 	return nil, nil
@@ -28,7 +32,7 @@ func (g *gathered) attest(e enrolment, now time.Time, attestable []*safeguard.Co
 	if len(attestable) == 0 || e.policy == nil {
 		return
 	}
-	in := g.evidence.Case(now, g.model, e.policy, g.attestations)
+	in := g.evidence.Case(now, g.model, g.environment, e.policy, g.attestations)
 	in.Standing = g.standing
 	for _, compiled := range attestable {
 		found := compiled.Attest(in)

@@ -54,6 +54,8 @@ type gathered struct {
 	unusable map[string]string
 	// evidence says what becomes of attestations.
 	evidence *attestation.Source
+	// environment says by which digests statements name the model's namespace.
+	environment safeguard.Environment
 	// attestations that may be about the model.
 	attestations []*v1alpha1.Attestation
 	// unfetched names the Safeguards that what lies in a registry might show, which has not been fetched yet.

@@ -2,10 +2,12 @@ package modeldeployment
 
 import (
 	"context"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -161,7 +163,23 @@ func (r *Reconciler) modelsAttested(ctx context.Context, o client.Object) []reco
 	for _, subject := range subjects {
 		all = append(all, r.models(ctx, append([]client.ListOption{client.MatchingFields{attestation.BySubject: subject}}, where...)...)...)
 	}
+	for _, namespace := range r.namespacesAttested(ctx, a.Namespace, subjects) {
+		all = append(all, r.models(ctx, client.InNamespace(namespace))...)
+	}
 	return all
+}
+
+// namespacesAttested names the namespaces that an Attestation is about: all may be, of one in the namespace for all.
+func (r *Reconciler) namespacesAttested(ctx context.Context, from string, subjects []string) []string {
+	namespaces := &metav1.PartialObjectMetadataList{}
+	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
+	if err := r.Client.List(ctx, namespaces, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "List namespaces")
+		return nil
+	}
+	return slices.DeleteFunc(r.Evidence.Named(subjects, namespaces.Items), func(name string) bool {
+		return from != r.Evidence.Namespace && name != from
+	})
 }
 
 // modelsApproved names those for which an approval may count: those of its namespace, and all if that serves all.

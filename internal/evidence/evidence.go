@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -125,14 +126,11 @@ func Digest(content []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// EnvironmentSubject gives the digest by which a statement names a namespace of a cluster, or with no namespace the whole
-// cluster: that of "CLUSTER/NAMESPACE" or "CLUSTER". The cluster is the UID of its namespace kube-system.
-func EnvironmentSubject(cluster, namespace string) string {
-	name := cluster
-	if namespace != "" {
-		name += "/" + namespace
-	}
-	return Digest([]byte(name))
+// EnvironmentSubject gives the digest by which a statement names a cluster, or a namespace of it: that of "CLUSTER" or of
+// "CLUSTER/NAMESPACE/UID", where the cluster is the UID of its namespace kube-system. Without its UID a name would stand for any
+// namespace that is ever made under it.
+func EnvironmentSubject(cluster string, within ...string) string {
+	return Digest([]byte(strings.Join(append([]string{cluster}, within...), "/")))
 }
 
 // firstFrames gives a bounded part of a stack, in one line.

@@ -427,12 +427,15 @@ func TestSubjectsGiveTwoTimes(t *testing.T) {
 
 // The digests are those that docs/evidence.md lets people compute with printf and sha256sum.
 func TestEnvironmentSubject(t *testing.T) {
-	for name, tc := range map[string]struct{ namespace, want string }{
-		"a namespace":       {"chat", evidence.Digest([]byte("11111111-2222-3333-4444-555555555555/chat"))},
-		"the whole cluster": {"", evidence.Digest([]byte("11111111-2222-3333-4444-555555555555"))},
+	for name, tc := range map[string]struct {
+		within []string
+		want   string
+	}{
+		"a namespace":       {[]string{"chat", "66666666"}, evidence.Digest([]byte("11111111-2222-3333-4444-555555555555/chat/66666666"))},
+		"the whole cluster": {nil, evidence.Digest([]byte("11111111-2222-3333-4444-555555555555"))},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := evidence.EnvironmentSubject("11111111-2222-3333-4444-555555555555", tc.namespace); got != tc.want {
+			if got := evidence.EnvironmentSubject("11111111-2222-3333-4444-555555555555", tc.within...); got != tc.want {
 				t.Errorf("EnvironmentSubject = %s, want %s", got, tc.want)
 			}
 		})

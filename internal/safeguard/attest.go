@@ -25,6 +25,8 @@ type Attested struct {
 	Fetching bool
 	// Unfetched says that nobody knows yet what it says, since it could not be fetched.
 	Unfetched bool
+	// Leaving says why it may be gone at any moment, so that it shows nothing of good; empty, it may not.
+	Leaving string
 	// Until is when it ceases to show anything unless it is found again: a newer one that failed may lie beside it. Zero,
 	// it does not.
 	Until time.Time
@@ -32,6 +34,14 @@ type Attested struct {
 
 // lapsed says that nobody has looked for long enough whether there is a newer one.
 func (a *Attested) lapsed(now time.Time) bool { return !a.Until.IsZero() && !now.Before(a.Until) }
+
+// Environment holds the digests by which statements name where a model is served.
+type Environment struct {
+	// Namespace names it with its UID, and Cluster the whole cluster.
+	Namespace, Cluster string
+	// WithoutUID names any namespace of its name, also one that was there before: what failed in it counts, and nothing else.
+	WithoutUID string
+}
 
 // Case is what there is to judge one model by, under one policy.
 type Case struct {
@@ -41,8 +51,8 @@ type Case struct {
 	Trust  *evidence.Trust
 	// Weights is the digest of the model's weights.
 	Weights string
-	// Environments are the digests by which statements name the model's namespace, and the whole cluster.
-	Environments []string
+	// Environment is where it is served.
+	Environment Environment
 	// Standing says that the model is cleared now. Then what is still being fetched takes nothing away.
 	Standing bool
 	// Attested is what was found in the places where evidence for this model may lie, the oldest first.
@@ -218,7 +228,7 @@ type matched struct {
 
 func (r *evidenceRule) match(in Case) *matched {
 	m := &matched{candidates: map[string]*candidate{}, threshold: int(r.spec.Threshold)}
-	subjects := in.Environments
+	subjects := []string{in.Environment.Namespace, in.Environment.Cluster, in.Environment.WithoutUID}
 	if r.spec.Binding != v1alpha1.BindEnvironment {
 		subjects = []string{in.Weights}
 	}
@@ -272,6 +282,10 @@ func (m *matched) count(r *evidenceRule, in Case, a *Attested, signer string, si
 	case c.failed == "" && a.Statement.Undated() && r.spec.MaxAgeDays != nil:
 		m.refused = append(m.refused, fmt.Sprintf("%s does not say when it was made, and counts for %d days only: give its subject the annotation %s",
 			a.Name, *r.spec.MaxAgeDays, evidence.TimeAnnotation))
+		return
+	}
+	if objection := cmp.Or(a.Leaving, r.withoutUID(in, a.Statement)); c.failed == "" && objection != "" {
+		m.refused = append(m.refused, a.Name+" "+objection)
 		return
 	}
 	m.candidates[a.Statement.Payload], c.until = c, decision.Sooner(c.until, a.Until)
@@ -335,9 +349,17 @@ func (m *matched) nothing(r *evidenceRule, in Case) string {
 	return wanted
 }
 
+// withoutUID says that a statement names the model's namespace by its name alone; empty, it does not.
+func (r *evidenceRule) withoutUID(in Case, s *evidence.Statement) string {
+	if r.spec.Binding != v1alpha1.BindEnvironment || slices.Contains(s.Subjects, in.Environment.Namespace) || slices.Contains(s.Subjects, in.Environment.Cluster) {
+		return ""
+	}
+	return "names this namespace without its UID, as one that was deleted may have been: have it signed about CLUSTER/NAMESPACE/UID"
+}
+
 func (r *evidenceRule) subject(in Case) string {
 	if r.spec.Binding == v1alpha1.BindEnvironment {
-		return "this namespace, " + in.Environments[0]
+		return "this namespace, " + in.Environment.Namespace
 	}
 	return "the model, " + in.Weights
 }

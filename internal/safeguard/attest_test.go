@@ -21,9 +21,10 @@ var (
 	today      = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 	weights    = "sha256:" + strings.Repeat("ab", 32)
 	otherModel = "sha256:" + strings.Repeat("cd", 32)
-	here       = evidence.EnvironmentSubject("cluster", "serving")
-	cluster    = evidence.EnvironmentSubject("cluster", "")
-	elsewhere  = evidence.EnvironmentSubject("cluster", "other")
+	here       = evidence.EnvironmentSubject("cluster", "serving", "uid-1")
+	unbound    = evidence.EnvironmentSubject("cluster", "serving")
+	cluster    = evidence.EnvironmentSubject("cluster")
+	elsewhere  = evidence.EnvironmentSubject("cluster", "other", "uid-2")
 	keyA, keyB = signing.Fixed(1), signing.Fixed(2)
 	stranger   = signing.Fixed(3)
 )
@@ -252,6 +253,21 @@ func TestAttest(t *testing.T) {
 			more: []Attested{{Name: "serving/z", Unfetched: true, Err: errors.New("refused")}},
 			want: "Unknown: no statement " + redTeamType + " about the model, " + weights + " by 1 of a, b: serving/z: refused",
 		},
+		"about the environment without its UID": {
+			rule: v1alpha1.EvidenceRule{Binding: "Environment"}, contents: []string{days(1, unbound).Sign(keyA)},
+			want: "Missing: no statement " + redTeamType + " about this namespace, " + here + " by 1 of a, b: serving/a names this namespace without its UID",
+		},
+		"about the environment without its UID, failed": {
+			rule: v1alpha1.EvidenceRule{Binding: "Environment"}, contents: []string{days(2, here).Sign(keyA), days(1, unbound).With(map[string]any{"result": "Failed"}).Sign(keyA)},
+			want: "Missing: failed on",
+		},
+		"one that may vanish": {
+			more: []Attested{vanishing(verified(t, mustTrust(t), days(1).Sign(keyA))[0])}, want: "Missing: no statement " + redTeamType + " about the model, " + weights + " by 1 of a, b: serving/a bears an owner reference",
+		},
+		"one that may vanish, failed": {
+			contents: []string{days(2).Sign(keyA)},
+			more:     []Attested{vanishing(verified(t, mustTrust(t), days(1).With(map[string]any{"result": "Failed"}).Sign(keyA))[0])}, want: "Missing: failed on",
+		},
 		"one that broke the verifier": {
 			contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Err: fmt.Errorf("x: %w", &evidence.Panic{})}}, want: "Unknown: serving/z: the verifier itself failed",
 		},
@@ -272,7 +288,7 @@ func TestAttest(t *testing.T) {
 				brought[i].Until = today.Add(counts)
 			}
 			got := mustCompile(t, attested(rule)).Attest(Case{
-				Now: today, Policy: "p", Trust: trust, Weights: weights, Environments: []string{here, cluster}, Standing: tc.standing,
+				Now: today, Policy: "p", Trust: trust, Weights: weights, Environment: Environment{Namespace: here, Cluster: cluster, WithoutUID: unbound}, Standing: tc.standing,
 				Attested: append(brought, tc.more...),
 			})
 			if said := string(got.State) + ": " + got.Message; !strings.HasPrefix(said, tc.want) || !got.ValidUntil.Equal(tc.until) || !got.Next.Equal(tc.next) {
@@ -307,7 +323,7 @@ func TestAttestNamesItsEvidence(t *testing.T) {
 				t.Fatal(err)
 			}
 			found := mustCompile(t, attested(v1alpha1.EvidenceRule{PredicateType: redTeamType, Signers: []string{"a", "b"}, Threshold: tc.threshold})).Attest(Case{
-				Now: today, Trust: trust, Weights: weights, Environments: []string{here}, Attested: verified(t, trust, tc.contents...)})
+				Now: today, Trust: trust, Weights: weights, Environment: Environment{Namespace: here}, Attested: verified(t, trust, tc.contents...)})
 			var names []string
 			for _, o := range found.Evidence {
 				i := int(o.Name[0] - 'a')
@@ -363,7 +379,7 @@ func TestAttestThatPanicsIsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := Case{Now: today, Trust: trust, Weights: weights, Environments: []string{here}, Attested: verified(t, trust, days(1).Sign(keyA))}
+	in := Case{Now: today, Trust: trust, Weights: weights, Environment: Environment{Namespace: here}, Attested: verified(t, trust, days(1).Sign(keyA))}
 	if got := compiled.Attest(in); got.State != v1alpha1.SafeguardUnknown || !strings.Contains(got.Message, "the check itself failed: broken") {
 		t.Errorf("found %+v", got)
 	}
@@ -386,7 +402,7 @@ func TestAttestIsMonotonic(t *testing.T) {
 	}
 	all := verified(t, trust, contents...)
 	satisfied := func(set int) bool {
-		in := Case{Now: today, Trust: trust, Weights: weights, Environments: []string{here}}
+		in := Case{Now: today, Trust: trust, Weights: weights, Environment: Environment{Namespace: here}}
 		for i := range all {
 			if set&(1<<i) != 0 {
 				in.Attested = append(in.Attested, all[i])
@@ -475,4 +491,18 @@ func TestAttestUndated(t *testing.T) {
 			}
 		})
 	}
+}
+
+func vanishing(a Attested) Attested {
+	a.Leaving = "bears an owner reference"
+	return a
+}
+
+func mustTrust(t *testing.T) *evidence.Trust {
+	t.Helper()
+	trust, refused := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "a", Key: keyA.PEM}, {Name: "b", Key: keyB.PEM}}})
+	if refused != nil {
+		t.Fatal(refused)
+	}
+	return trust
 }

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +22,9 @@ const (
 	// attestedName asks at ASL-3 for a statement by one signer, and countersignedName for one by two.
 	attestedName      = "bypass-attested"
 	countersignedName = "bypass-countersigned"
+
+	// placedName asks at ASL-3 for a statement about the namespace.
+	placedName = "bypass-placed"
 
 	reviewType = "https://interlock.dev/predicates/review-of-tests/v1"
 )
@@ -43,7 +47,9 @@ func evidencePack() []client.Object {
 			EvidenceRule(func(e *v1alpha1.EvidenceRule) { e.MaxAgeDays = new(int32(30)) }).Build(),
 		builder.Safeguard("countersigned").Evidence(reviewType, signers...).
 			EvidenceRule(func(e *v1alpha1.EvidenceRule) { e.Threshold = 2 }).Build(),
-		trusting(attestedName, "reviewed"), trusting(countersignedName, "countersigned"),
+		builder.Safeguard("placed").Evidence(reviewType, signers...).
+			EvidenceRule(func(e *v1alpha1.EvidenceRule) { e.Binding = v1alpha1.BindEnvironment }).Build(),
+		trusting(attestedName, "reviewed"), trusting(countersignedName, "countersigned"), trusting(placedName, "placed"),
 	}
 }
 
@@ -105,6 +111,22 @@ func evidenceTricks() {
 			"another-place": reviewed(time.Hour, evidence.EnvironmentSubject("cluster", t.namespace)).Sign(redTeam),
 		})
 		t.staysHeld(ctx, reviewed(time.Hour).Sign(redTeam))
+	})
+
+	It("21: evidence about a namespace is not inherited by one that is made anew under its name", func(ctx SpecContext) {
+		t := newTenant(ctx, placedName)
+		cluster := &corev1.Namespace{}
+		Expect(admin.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, cluster)).To(Succeed())
+		names := func(within ...string) string {
+			return reviewed(time.Hour, evidence.EnvironmentSubject(string(cluster.UID), within...)).Sign(redTeam)
+		}
+		t.bring(ctx, map[string]string{"by-its-name": names(t.namespace), "of-the-former": names(t.namespace, "5e3cdcd1-3d35-4d20-a8b5-7d6a8a0a8a77")})
+		Eventually(ctx, func(g Gomega) {
+			md := &v1alpha1.ModelDeployment{}
+			g.Expect(admin.Get(ctx, t.key(llama), md)).To(Succeed())
+			g.Expect(md.Status.Safeguards).To(ContainElement(HaveField("Message", ContainSubstring("by-its-name names this namespace without its UID"))))
+		}).Should(Succeed())
+		t.staysHeld(ctx, names(t.namespace, string(t.object(ctx).GetUID())))
 	})
 
 	It("22: a key that signs twice, under whatever ids and in whatever envelopes, is one signer", func(ctx SpecContext) {

@@ -96,6 +96,14 @@ func clusterID(ctx context.Context) string {
 	return string(ns.UID)
 }
 
+// environmentOf is the digest by which statements name a namespace.
+func environmentOf(ctx context.Context, namespace string) string {
+	GinkgoHelper()
+	ns := builder.Namespace(namespace).Build()
+	Expect(api.Get(ctx, client.ObjectKeyFromObject(ns), ns)).To(Succeed())
+	return evidence.EnvironmentSubject(clusterID(ctx), namespace, string(ns.UID))
+}
+
 func failedReview(s signing.Statement) signing.Statement {
 	return s.With(map[string]any{"result": "Failed"})
 }
@@ -154,7 +162,7 @@ var _ = Describe("Evidence", func() {
 		attacks := map[string]struct{ content, reason, message string }{
 			"of-another-type":        {signing.Review(reviewType+"1", time.Now(), builder.Digest).Sign(a.redTeam), verified, "signed by"},
 			"of-another-model":       {a.review(time.Hour, other).Sign(a.redTeam), verified, "signed by"},
-			"of-the-namespace":       {a.review(time.Hour, evidence.EnvironmentSubject(clusterID(ctx), a.ns)).Sign(a.redTeam), verified, "signed by"},
+			"of-the-namespace":       {a.review(time.Hour, environmentOf(ctx, a.ns)).Sign(a.redTeam), verified, "signed by"},
 			"by-one-who-may-not":     {good.Sign(a.auditor), verified, "/auditor"},
 			"by-a-stranger":          {good.Sign(stranger), untrusted, "no signature that counts"},
 			"by-a-disguised-key":     {signing.Text(disguised), untrusted, "no signature that counts"},
@@ -247,10 +255,10 @@ var _ = Describe("Evidence", func() {
 
 	It("counts where the model is and in the operator's namespace for evidence, and nowhere else", func(ctx SpecContext) {
 		a := newAttestedWorld(ctx, func(e *v1alpha1.EvidenceRule) { e.Binding = v1alpha1.BindEnvironment })
-		here := evidence.EnvironmentSubject(clusterID(ctx), a.ns)
+		here := environmentOf(ctx, a.ns)
 		neighbour := namesOnly(ctx)
 		Expect(client.IgnoreAlreadyExists(api.Create(ctx, builder.Namespace(evidenceNamespace).Build()))).To(Succeed())
-		there := evidence.EnvironmentSubject(clusterID(ctx), neighbour.ns)
+		there := environmentOf(ctx, neighbour.ns)
 		create(ctx, a.modelDeployment("llm", builder.ASL2),
 			builder.Attestation(neighbour.ns, "elsewhere", a.review(time.Hour, here).Sign(a.redTeam)),
 			a.attestation("of-the-neighbour", a.review(time.Hour, there).Sign(a.redTeam)),
@@ -267,7 +275,7 @@ var _ = Describe("Evidence", func() {
 		Expect(api.Delete(ctx, shared)).To(Succeed())
 		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeHeld))
 
-		create(ctx, a.attestation("of-the-cluster", a.review(time.Hour, evidence.EnvironmentSubject(clusterID(ctx), "")).Sign(a.redTeam)))
+		create(ctx, a.attestation("of-the-cluster", a.review(time.Hour, evidence.EnvironmentSubject(clusterID(ctx))).Sign(a.redTeam)))
 		Eventually(a.verdict("llm")).WithContext(ctx).Should(Equal(v1alpha1.OutcomeCleared))
 	})
 

@@ -57,7 +57,7 @@ func TestSampleEvidenceCounts(t *testing.T) {
 			found.Statement, found.Err = evidence.Verify([]byte(a.Spec.Content), trust)
 			got := compiled.Attest(safeguard.Case{
 				Now: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), Policy: policy.Name, Trust: trust, Weights: sampleModel(t).Spec.Model.Digest,
-				Environments: []string{evidence.EnvironmentSubject("cluster", "team-a")}, Attested: []safeguard.Attested{found}})
+				Environment: safeguard.Environment{Namespace: evidence.EnvironmentSubject("cluster", "team-a", "uid")}, Attested: []safeguard.Attested{found}})
 			if got.State != tc.want {
 				t.Errorf("found %s: %s (%v)", got.State, got.Message, found.Err)
 			}
