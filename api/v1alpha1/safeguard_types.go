@@ -195,11 +195,33 @@ type ConnectException struct {
 // AllContainers is the CEL over a Pod, `object`, that the variable `containers` of pod rules stands for.
 const AllContainers = "object.spec.containers + object.spec.?initContainers.orValue([]) + object.spec.?ephemeralContainers.orValue([])"
 
+// Commands is the CEL that the variable `commands` of pod rules stands for, once `containers` is there. Kubelets put values
+// for $(NAME), servers take '_' for '-' in the name of an option, and some read values in any case: so it is resolved, in lower
+// case and with '-' for '_'. What has no $(NAME) and no line break is made in one go, which is cheaper.
+const Commands = "[containers.map(c, " + words + `)].map(all, [(' ' + all.join(' \n ') + ' ').lowerAscii().replace('_', '-')].map(text,
+  !text.contains('$(') && text.split('\n').size() == all.size() ? text.split('\n') :
+  containers.map(c, [` + words + `].map(words, words.contains('$(') ?
+    [words.replace('$$(', '$?').split('$(', 2)].map(halves, halves.size() < 2 ? halves[0] : halves[0] + halves[1].split('$(').map(reference,
+      [reference.split(')', 2)].map(name, [c.?env.orValue([]).filter(e, e.name == name[0])].map(set,
+        (set.size() == 0 ? (c.?envFrom.orValue([]).size() > 0 ? '$?' : '$(' + name[0] + ')') :
+         set.size() > 1 || set[0].?value.orValue('').contains('$(') ? '$?' :
+         !has(set[0].valueFrom) ? set[0].?value.orValue('') :
+         set[0].valueFrom.?fieldRef.fieldPath.orValue('').startsWith('status.podIP') ? '$ip' :
+         has(set[0].valueFrom.resourceFieldRef) || has(set[0].valueFrom.fieldRef) &&
+           !set[0].valueFrom.?fieldRef.fieldPath.orValue('').startsWith('metadata.annotations') ? '$field' : '$?') +
+        (name.size() > 1 ? name[1] : ''))[0])[0]).join(''))[0] : words).map(words, (' ' + words + ' ').lowerAscii().replace('_', '-'))[0]))[0])[0]`
+
+// words is CEL for the command and the arguments of a container, `c`, in one text.
+const words = "(has(c.command) ? c.command + c.?args.orValue([]) : c.?args.orValue([])).join(' ')"
+
 // PodValidation is one CEL expression, as in a ValidatingAdmissionPolicy.
 type PodValidation struct {
 	// expression is CEL that yields true when the pod is as it should be. The variable `object` is the Pod, `containers` the
-	// list of all its containers (ordinary ones, init containers with the sidecars, ephemeral ones), and `weights` the list
-	// of sources that its ModelDeployment declares of its weights, as text; there are no other variables.
+	// list of all its containers (ordinary ones, init containers with the sidecars, ephemeral ones), `commands` a list of
+	// texts, and `weights` the list of sources that its ModelDeployment declares of its weights, as text; there are no
+	// other variables. commands[i] is what containers[i] is started with, its command and arguments with a blank around each,
+	// as servers understand them: in lower case, with '-' for '_', and with values for $(NAME). What stands there instead of
+	// a value is '$ip' for an address of the pod, '$field' for another field of it, and '$?' for what nobody can see.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096

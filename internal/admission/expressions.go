@@ -102,11 +102,22 @@ func judged(v v1alpha1.PodValidation, declared string) string {
 	return enclosed(v.Expression)
 }
 
-// seeingContainers shows rules the variable `containers`, which is made once for all of them. It is of the dynamic type as
-// the operator has it: what compiles there must compile here.
+// seeingContainers shows rules the variables `containers` and `commands`, which are made once for all of them. They are of the
+// dynamic type as the operator has them: what compiles there must compile here.
 func seeingContainers(containers, rules string) string {
+	if strings.Contains(rules, commandsVariable) {
+		rules = seeingCommands("true", rules)
+	}
 	return fmt.Sprintf("[dyn(%s)].all(containers, %s)", containers, rules)
 }
+
+// seeingCommands shows rules the variable `commands`, which is made only if one that reads it is asked for.
+func seeingCommands(asked, rules string) string {
+	return fmt.Sprintf("[%s ? dyn(%s) : dyn([])].all(%s, %s)", asked, v1alpha1.Commands, commandsVariable, rules)
+}
+
+// commandsVariable is the variable of pod rules that holds what containers are started with.
+const commandsVariable = "commands"
 
 // expression joins the validations of a rule. Each stands on lines of its own, so that a comment at its end takes
 // nothing with it; as each compiles alone, none can close our parenthesis.
@@ -128,8 +139,11 @@ const maxJoined = 90_000
 // together are too long for one expression, it is whether there are none to meet, and validations judge the pods of which
 // that is not so.
 func meetsRules(rules []Rule) string {
-	var all []string
+	var all, reading []string
 	for _, r := range rules {
+		if slices.ContainsFunc(r.Validations, func(v v1alpha1.PodValidation) bool { return strings.Contains(v.Expression, commandsVariable) }) {
+			reading = append(reading, asks("clearance", r.Safeguard))
+		}
 		if len(r.Validations) > 0 {
 			all = append(all, fmt.Sprintf("(%s ? %s : true)", asks("clearance", r.Safeguard), r.expression(declaredBy(modelOf))))
 		}
@@ -137,7 +151,11 @@ func meetsRules(rules []Rule) string {
 	if len(all) == 0 {
 		return ""
 	}
-	met := seeingContainers(v1alpha1.AllContainers, strings.Join(all, " &&\n  "))
+	together := strings.Join(all, " &&\n  ")
+	if len(reading) > 0 {
+		together = seeingCommands(strings.Join(reading, " || "), together)
+	}
+	met := fmt.Sprintf("[dyn(%s)].all(containers, %s)", v1alpha1.AllContainers, together)
 	if len(met) > maxJoined {
 		met = fmt.Sprintf("clearance.endsWith(' %s')", RuleNames(nil))
 	}

@@ -62,6 +62,7 @@ func breaks(r Rule) string {
 	for _, v := range r.Validations {
 		said = append(said, fmt.Sprintf("%s ? '' : %s", judged(v, "variables.declared"), quoted(decision.OneLine(v.Message, maxRuleMessage))))
 	}
-	return fmt.Sprintf("%s + [variables.template].map(object, [dyn(%s)].map(containers, [%s].filter(m, m != '').join('; '))[0])[0] + %s",
-		quoted("Safeguard "+r.Safeguard+": "), v1alpha1.AllContainers, strings.Join(said, ",\n"), quoted(". "+decision.OneLine(r.Remedy, maxRuleMessage)))
+	return fmt.Sprintf("%s + [variables.template].map(object, [dyn(%s)].map(containers, [dyn(%s)].map(%s, [%s].filter(m, m != '').join('; '))[0])[0])[0] + %s",
+		quoted("Safeguard "+r.Safeguard+": "), v1alpha1.AllContainers, v1alpha1.Commands, commandsVariable,
+		strings.Join(said, ",\n"), quoted(". "+decision.OneLine(r.Remedy, maxRuleMessage)))
 }

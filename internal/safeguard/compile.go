@@ -89,8 +89,8 @@ func (c *Compiled) OnlyReported() *Compiled {
 type Compiler struct {
 	// pods and predicates are the environments of expressions on these.
 	pods, predicates *cel.Env
-	// containers lists all containers of a pod.
-	containers cel.Program
+	// containers lists all containers of a pod, commands what each is started with.
+	containers, commands cel.Program
 
 	mu   sync.Mutex
 	kept map[types.UID]compilation
@@ -105,7 +105,7 @@ type compilation struct {
 // NewCompiler returns a Compiler for the CEL that the API servers which Interlock supports all understand.
 func NewCompiler() (*Compiler, error) {
 	pods, err := newEnv(cel.Variable("object", cel.DynType), cel.Variable("containers", cel.DynType),
-		cel.Variable("weights", cel.ListType(cel.StringType)))
+		cel.Variable("commands", cel.DynType), cel.Variable("weights", cel.ListType(cel.StringType)))
 	if err != nil {
 		return nil, err
 	}
@@ -113,15 +113,28 @@ func NewCompiler() (*Compiler, error) {
 	if err != nil {
 		return nil, err
 	}
-	ast, issues := pods.Compile(v1alpha1.AllContainers)
+	containers, err := prepared(pods, v1alpha1.AllContainers)
+	if err != nil {
+		return nil, err
+	}
+	commands, err := prepared(pods, v1alpha1.Commands)
+	if err != nil {
+		return nil, err
+	}
+	return &Compiler{pods: pods, predicates: predicates, containers: containers, commands: commands, kept: map[types.UID]compilation{}}, nil
+}
+
+// prepared compiles an expression of our own.
+func prepared(env *cel.Env, expression string) (cel.Program, error) {
+	ast, issues := env.Compile(expression)
 	if issues.Err() != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", issues.Err())
 	}
-	containers, err := pods.Program(ast)
+	program, err := env.Program(ast)
 	if err != nil {
 		return nil, fmt.Errorf("prepare CEL: %w", err)
 	}
-	return &Compiler{pods: pods, predicates: predicates, containers: containers, kept: map[types.UID]compilation{}}, nil
+	return program, nil
 }
 
 // newEnv gives an environment with some variables.
@@ -247,7 +260,7 @@ type podValidation struct {
 	message string
 }
 
-// podRule compiles expressions as the API server will. Nothing but `object`, `containers` and `weights` is declared, so an
+// podRule compiles expressions as the API server will. Nothing but `object`, `containers`, `commands` and `weights` is declared, so an
 // expression can see nothing that the API server would show it and we could not.
 func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundings) []string, error) {
 	validations := make([]podValidation, 0, len(rule.Validations))
@@ -273,17 +286,20 @@ func (c *Compiler) podRule(rule *v1alpha1.PodRule) (func(*corev1.Pod, Surroundin
 	}, nil
 }
 
-// activation is what pod rules see. Containers are listed when a rule first asks for them.
+// activation is what pod rules see. Containers and commands are listed when a rule first asks for them.
 func (c *Compiler) activation(pod *corev1.Pod, around Surroundings) map[string]any {
 	object := common.SchemalessTypedToVal(typed(pod))
-	containers := func() ref.Val {
-		list, _, err := c.containers.Eval(map[string]any{"object": object})
-		if err != nil {
-			return celtypes.WrapErr(err)
-		}
-		return list
+	containers := func() ref.Val { return evaluated(c.containers, map[string]any{"object": object}) }
+	commands := func() ref.Val { return evaluated(c.commands, map[string]any{"containers": containers}) }
+	return map[string]any{"object": object, "containers": containers, "commands": commands, "weights": around.Weights}
+}
+
+func evaluated(program cel.Program, activation map[string]any) ref.Val {
+	value, _, err := program.Eval(activation)
+	if err != nil {
+		return celtypes.WrapErr(err)
 	}
-	return map[string]any{"object": object, "containers": containers, "weights": around.Weights}
+	return value
 }
 
 // typed gives a pod its kind, which clients drop and the API server shows to expressions.

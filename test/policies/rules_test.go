@@ -58,7 +58,7 @@ func everywhere(name string, change func(*corev1.Container)) []variant {
 
 // cases of every Safeguard with a pod rule; those of one topic are in a file of their own.
 func cases() map[string]ruleCases {
-	return map[string]ruleCases{
+	all := map[string]ruleCases{
 		"dedicated-nodes":    dedicatedNodes(),
 		"guard-in-path":      guardInPath(),
 		"image-pinned":       imagePinned(),
@@ -70,6 +70,10 @@ func cases() map[string]ruleCases {
 		"output-classifier":  classifier("output-classifier"),
 		"pod-hardening":      podHardening(),
 	}
+	for name, more := range letterCases() {
+		all[name] = ruleCases{found: append(all[name].found, more.found...), passed: append(all[name].passed, more.passed...)}
+	}
+	return all
 }
 
 // judge says what a Safeguard finds amiss with a pod.
