@@ -24,13 +24,6 @@ var (
 	// gated says whether the pod carries our gate.
 	gated    = fmt.Sprintf(`object.spec.?schedulingGates.orValue([]).exists(g, g.name == '%s')`, v1alpha1.ClearanceGate)
 	oldGated = strings.ReplaceAll(gated, "object.", "oldObject.")
-
-	// uncovered says whether the pod need not name a model: the namespace covers accelerators only, and no container
-	// asks for an extended resource (their names, and no others, have a domain) or a device claim.
-	uncovered = fmt.Sprintf(`(params.data.%s == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
-  [dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c,
-    !c.?resources.limits.orValue({}).exists(r, r.contains('/')) && !c.?resources.requests.orValue({}).exists(r, r.contains('/')))))`,
-		coverageKey, v1alpha1.CoverageAccelerators)
 )
 
 // isCleared is CEL for whether a model has a clearance, however long ago that ended.

@@ -14,7 +14,8 @@ import (
 // of models that are to be adjusted, cleared or not, what they lack of that: one policy, since each costs another
 // evaluation, and one patch, since each costs another rewriting of the pod. A pod without a model and
 // without a default is left alone here: AdmitPolicy judges it. Whether the lease has run out cannot be seen in a mutation,
-// where the pod has no creation time yet: AdmitPolicy refuses it then.
+// where the pod has no creation time yet: AdmitPolicy refuses it then, as it does a pod that is too large to be judged, which is
+// not rewritten here.
 //
 // A pod that names its model, carries the gate and lacks nothing has all that this adds. It must not match: the API server
 // comes here a second time with each pod that was mutated, and an empty patch costs as much as any, since the pod is
@@ -28,7 +29,7 @@ func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
 		{Name: "model", Expression: "variables.named != '' ? variables.named : " + defaultModel},
 	}
 	if pieces := pieces(rules); len(pieces) > 0 {
-		lacks = fmt.Sprintf("(%s) ||\n%s", lacks, lacksForModel(pieces))
+		lacks = fmt.Sprintf("(%s) ||\n%s && %s", lacks, small, lacksForModel(pieces))
 		patch += " +\n" + patchAdjustments(pieces)
 		variables = append(variables,
 			admissionv1.Variable{Name: "given", Expression: given},
@@ -42,7 +43,7 @@ func hold(namespaces *metav1.LabelSelector, rules []Rule) Object {
 			MatchConstraints:   match(namespaces, resources("", "v1", onCreate, "pods")),
 			FailurePolicy:      new(admissionv1.Fail),
 			ReinvocationPolicy: admissionv1.IfNeededReinvocationPolicy,
-			MatchConditions:    []admissionv1.MatchCondition{{Name: "lacks-something", Expression: lacks}},
+			MatchConditions:    []admissionv1.MatchCondition{{Name: "lacks-something", Expression: fmt.Sprintf("(%s) &&\n%s", lacks, small)}},
 			Variables:          variables,
 			Mutations: []admissionv1.Mutation{{
 				PatchType: admissionv1.PatchTypeJSONPatch,

@@ -29,7 +29,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			continue
 		}
 		validations = append(validations, deny(
-			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard),
+			fmt.Sprintf("!variables.small || !variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard),
 				seeingContainers(v1alpha1.AllContainers, r.expression("variables.declared"))),
 			ruleMessage(r, r.Validations[0].Message), breaks(r)))
 	}
@@ -43,6 +43,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			Name: "not-made-by-a-controller", Expression: "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))"}},
 		Variables: []admissionv1.Variable{
 			{Name: "template", Expression: "has(object.spec.jobTemplate) ? object.spec.jobTemplate.spec.template : object.spec.template"},
+			{Name: "small", Expression: fmt.Sprintf("[variables.template].all(object, %s)", small)},
 			{Name: "named", Expression: fmt.Sprintf("variables.template.metadata.?labels['%s'].orValue('')", v1alpha1.ModelLabel)},
 			{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
 			{Name: "notices", Expression: fmt.Sprintf("params.spec.?notices.orValue([]).filter(n, n.model == variables.model && n.label in %s)", list(labels))},

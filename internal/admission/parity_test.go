@@ -47,7 +47,8 @@ func drawContainer(t *rapid.T) corev1.Container {
 		Resources: drawResources(t),
 	}
 	if chance(t, "has env", 3) {
-		c.Env = []corev1.EnvVar{{Name: "MODE", Value: oneOf(t, "env", "", "debug", "serve")}, {Name: "FROM", ValueFrom: &corev1.EnvVarSource{
+		c.Env = []corev1.EnvVar{{Name: oneOf(t, "variable", "MODE", "NVIDIA_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES", "VISIBLE_DEVICES"),
+			Value: oneOf(t, "devices", "", "void", "none", "all", "0")}, {Name: "MODE", Value: oneOf(t, "env", "", "debug", "serve")}, {Name: "FROM", ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}}
 	}
 	if chance(t, "has args", 3) {
@@ -84,17 +85,19 @@ func drawPod(t *rapid.T) *builder.PodBuilder {
 		}
 		if chance(t, "has annotations", 2) {
 			p.Annotations = map[string]string{"number": oneOf(t, "annotation", "", "7", "x\ny")}
+			p.Annotations[oneOf(t, "key", "number", "cdi.k8s.io/gpu", "gpu-fraction", "aliyun.com/gpu-mem", "example.com/cpu-set", "input")] = "1"
 		}
 		p.Spec.HostNetwork, p.Spec.HostPID = chance(t, "host network", 4), chance(t, "host pid", 4)
 		p.Spec.NodeSelector = oneOf(t, "node selector", nil, map[string]string{}, map[string]string{"pool": "gpu"})
-		p.Spec.RuntimeClassName = oneOf(t, "runtime class", nil, new(""), new("kata"))
+		p.Spec.RuntimeClassName = oneOf(t, "runtime class", nil, new(""), new("kata"), new("kata-qemu-nvidia-gpu"), new("gvisor"))
 		p.Spec.AutomountServiceAccountToken = oneOf(t, "automount", nil, new(true), new(false))
 		p.Spec.TerminationGracePeriodSeconds = oneOf(t, "grace", nil, new(int64(0)), new(int64(3600)))
 		p.Spec.SecurityContext = oneOf(t, "pod securityContext", nil, &corev1.PodSecurityContext{}, &corev1.PodSecurityContext{RunAsNonRoot: new(true)})
 		p.Spec.Overhead = oneOf(t, "overhead", nil, corev1.ResourceList{}, corev1.ResourceList{"cpu": resource.MustParse("100m")})
 		if chance(t, "has volumes", 2) {
 			p.Spec.Volumes = []corev1.Volume{oneOf(t, "volume",
-				corev1.Volume{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/", Type: new(corev1.HostPathDirectory)}}},
+				corev1.Volume{Name: "host", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: oneOf(t, "path",
+					"/", "/dev/nvidia0", "/dev", "/development", "/var/log", "/var/log/../../dev", "//dev", "dev", "/run/x.sock"), Type: new(corev1.HostPathDirectory)}}},
 				corev1.Volume{Name: "empty", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse("1Gi"))}}},
 				corev1.Volume{Name: "weights", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: builder.TaggedImage}}})}
 		}
@@ -239,5 +242,105 @@ func TestRulesThatCannotBeEvaluatedDeny(t *testing.T) {
 				t.Errorf("denied without saying why: %s", a.denials[0])
 			}
 		})
+	}
+}
+
+// TestWaysToAnAccelerator tells which pods must name a model where only accelerators are covered, and which need not.
+func TestWaysToAnAccelerator(t *testing.T) {
+	server := newAPIServer(t, admission.Policies(install, nil), enforced).
+		put(enforcing(admission.Clearances{Coverage: v1alpha1.CoverageAccelerators}))
+	env := func(e corev1.EnvVar) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Spec.Containers[0].Env = []corev1.EnvVar{e} }
+	}
+	annotated := func(key string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Annotations = map[string]string{key: "1"} }
+	}
+	host := func(path string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Spec.Volumes = []corev1.Volume{{Name: "h", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path}}}}
+		}
+	}
+	runtimeClass := func(name string) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.Spec.RuntimeClassName = &name }
+	}
+	for name, c := range map[string]struct {
+		change  func(*corev1.Pod)
+		covered bool
+	}{
+		"a variable":               {env(corev1.EnvVar{Name: "NVIDIA_VISIBLE_DEVICES", Value: "all"}), true},
+		"a variable from a Secret": {env(corev1.EnvVar{Name: "NVIDIA_VISIBLE_DEVICES", ValueFrom: &corev1.EnvVarSource{}}), true},
+		"a variable of another":    {env(corev1.EnvVar{Name: "AMD_VISIBLE_DEVICES", Value: "0"}), true},
+		"a fraction":               {annotated("gpu-fraction"), true},
+		"memory of a GPU":          {annotated("gpu-memory"), true},
+		"CDI":                      {annotated("cdi.k8s.io/gpu"), true},
+		"a device":                 {host("/dev/nvidia0"), true},
+		"a device by a detour":     {host("/opt/../dev"), true},
+		"the whole node":           {host("/"), true},
+		"a runtime class":          {runtimeClass("nvidia"), true},
+		"privileged": {func(p *corev1.Pod) {
+			p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: new(true)}
+		}, true},
+		"nothing":               {func(*corev1.Pod) {}, false},
+		"a variable for none":   {env(corev1.EnvVar{Name: "NVIDIA_VISIBLE_DEVICES", Value: "void"}), false},
+		"another variable":      {env(corev1.EnvVar{Name: "LOG_LEVEL", Value: "all"}), false},
+		"another annotation":    {annotated("prometheus.io/scrape"), false},
+		"logs of the node":      {host("/var/log"), false},
+		"another runtime class": {runtimeClass("gvisor"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pod().Build()
+			p.Labels = nil
+			c.change(p)
+			a := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: p})
+			if denied := len(a.denials) > 0; denied != c.covered || admission.Covered(p, v1alpha1.CoverageAccelerators) != c.covered {
+				t.Errorf("the API server says %q, the operator %v, want %v", a.denials, !c.covered, c.covered)
+			}
+		})
+	}
+}
+
+// TestTooLarge shows that a pod that is too large is refused in words about itself, whoever it belongs to, and whether it is held.
+func TestTooLarge(t *testing.T) {
+	server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).put(clearing(cleared("opus", "09:00:00", "image-pinned")))
+	variables := func(n int) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			for i := range n {
+				p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: fmt.Sprintf("V%d", i)})
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*corev1.Pod)
+		said   string
+	}{
+		"many variables":    {variables(25_000), "25000 environment variables"},
+		"a variable more":   {variables(1001), "1001 environment variables"},
+		"many in one model": {variables(1000), ""},
+		"a long text":       {func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{strings.Repeat("x", 40_000)} }, "32768 characters"},
+		"a text":            {func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{strings.Repeat("x", 30_000)} }, ""},
+		"many words":        {func(p *corev1.Pod) { p.Spec.Containers[0].Args = make([]string, 2000) }, "2000 words"},
+		"many containers": {func(p *corev1.Pod) {
+			p.Spec.InitContainers = make([]corev1.Container, 200)
+			for i := range p.Spec.InitContainers {
+				p.Spec.InitContainers[i].Image = builder.PinnedImage
+			}
+		}, "201 containers"},
+	} {
+		for _, model := range []string{"opus", "unknown"} {
+			t.Run(name+" of "+model, func(t *testing.T) {
+				p := pod().Model(model).Build()
+				c.change(p)
+				a := server.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: p})
+				if c.said == "" {
+					if len(a.denials) > 0 {
+						t.Errorf("denied: %q", a.denials)
+					}
+					return
+				}
+				if len(a.denials) == 0 || !strings.Contains(strings.Join(a.denials, " "), c.said) {
+					t.Errorf("denials %.300q, want one that says %q", a.denials, c.said)
+				}
+			})
+		}
 	}
 }

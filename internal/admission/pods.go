@@ -11,14 +11,15 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// admit judges a new pod after all mutation: it is held, or need not name a model, or its model's lease lasts and it
+// admit judges a new pod after all mutation: it is small enough to be judged; and it is held, or need not name a model, or its model's lease lasts and it
 // meets every pod rule that the model is asked for. The creation time, which the API server has set by now, is the
 // clock.
 func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 	asItShouldBe := fmt.Sprintf("%s != '' ? %s ||\n%s :\n%s",
 		modelOf, gated, cleared(modelOf, inLease+" && !"+isOpened(modelOf)+meetsRules(rules)), uncovered)
 	validations := []admissionv1.Validation{
-		namesModel("false"),
+		fits(),
+		namesModel("variables.large"),
 		deny("variables.named == '' || "+isCleared("variables.named"),
 			"the model is not cleared, and the pod lacks the scheduling gate "+v1alpha1.ClearanceGate,
 			fmt.Sprintf(`'model "' + variables.named + '" is not cleared, and the pod lacks the scheduling gate %s, which the policy %s adds'`,
@@ -32,9 +33,9 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        clearancesKind(),
 		MatchConstraints: match(namespaces, resources("", "v1", onCreate, "pods")),
-		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: "!(" + asItShouldBe + ")"}},
+		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: fmt.Sprintf("!(%s &&\n(%s))", small, asItShouldBe)}},
 		Variables:        podVariables(inTime),
-		Validations:      append(validations, ruleValidations(rules, "false")...),
+		Validations:      append(validations, ruleValidations(rules, "variables.large")...),
 	})
 }
 
@@ -43,8 +44,9 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 // meet the rules.
 func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Object {
 	const held = "variables.held"
-	variables := append(podVariables(anyTime), admissionv1.Variable{Name: "held", Expression: gated})
+	variables := append(podVariables(anyTime), admissionv1.Variable{Name: "held", Expression: "variables.large || " + gated})
 	validations := []admissionv1.Validation{
+		fits(),
 		deny("!("+relabelled+")", frozenMessage, ""),
 		deny(fmt.Sprintf("%s || !%s || request.userInfo.username == %s", held, oldGated, quoted(install.Username)),
 			fmt.Sprintf("only Interlock takes the scheduling gate %s away, once the model is cleared", v1alpha1.ClearanceGate), ""),
@@ -91,6 +93,7 @@ func identity(namespaces *metav1.LabelSelector) Object {
 // podVariables sees those exemptions that meet a condition.
 func podVariables(exempt string) []admissionv1.Variable {
 	return []admissionv1.Variable{
+		{Name: "large", Expression: "!" + small},
 		{Name: "named", Expression: modelOf},
 		{Name: "clearance", Expression: clearanceOf("variables.named")},
 		{Name: "containers", Expression: v1alpha1.AllContainers},

@@ -11,4 +11,5 @@ var mutants = slices.Concat(
 	connectMutants,
 	labelMutants,
 	shortfallMutants,
+	letterMutants,
 )

@@ -28,6 +28,7 @@ const (
 	guards      = "internal/admission/guards.go"
 	podPolicies = "internal/admission/pods.go"
 	expressions = "internal/admission/expressions.go"
+	coverage    = "internal/admission/coverage.go"
 	hold        = "internal/admission/hold.go"
 	policies    = "internal/admission/admission.go"
 	same        = "internal/admission/same.go"
@@ -136,10 +137,10 @@ var firstMutants = []mutant{
 		[]change{{podPolicies, `meetsRules(rules)), uncovered)`, `meetsRules(rules)), "true")`}},
 		[]string{"5: a pod must name", "5: where only accelerators", "6: a workload whose template", "8: an owner", "11: another team's", "15: a pod that poses", "3: coverage, warning"}},
 	{"init-unseen", "`uncovered`: looks at init containers", "it looks at ordinary ones alone",
-		[]change{{expressions, `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all`, `[object.spec.containers].all`}},
+		[]change{{coverage, `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all`, `[object.spec.containers].all`}},
 		[]string{"5: where only accelerators"}},
 	{"claims-unseen", "`uncovered`: looks at device claims", "it does not",
-		[]change{{expressions, ` && object.spec.?resourceClaims.orValue([]).size() == 0 &&`, ` &&`}},
+		[]change{{coverage, ` && object.spec.?resourceClaims.orValue([]).size() == 0 &&`, ` &&`}},
 		[]string{"5: where only accelerators"}},
 	{"rules-unasked", "`interlock-admit`: pod rules, judged after all mutation", "the match condition does not look at rules",
 		[]change{{podPolicies, `isOpened(modelOf)+meetsRules(rules))`, `isOpened(modelOf))`}},

@@ -58,6 +58,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("fallback", fallbackTricks)
 	Describe("weights", weightTricks)
 	Describe("labels", labelTricks)
+	Describe("the letter of a rule", letterTricks)
 	Describe("surroundings", surroundingTricks)
 	Describe("shortfalls", shortfallTricks)
 	Describe("faults", faults)
@@ -100,7 +101,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	applyChangedKinds(ctx)
 	hostile = newHostileRegistry()
 
-	for _, o := range slices.Concat(pack(), evidencePack(), signedPack(), closedPack(), weightsPack(), surroundingsPack(), shortfallPack()) {
+	for _, o := range slices.Concat(pack(), evidencePack(), signedPack(), closedPack(), weightsPack(), surroundingsPack(), shortfallPack(), letterPack()) {
 		Expect(admin.Create(ctx, o)).To(Succeed())
 	}
 	makePeople(ctx)
