@@ -39,7 +39,7 @@ func TestRoleCoversTheKindsOfWorkload(t *testing.T) {
 			want[strings.ToLower(kind.Kind)+"s."+kind.Group] = verbs
 		}
 	}
-	others := []string{"", "events.k8s.io", "networking.k8s.io", "coordination.k8s.io", "gateway.networking.k8s.io"}
+	others := []string{"", "events.k8s.io", "networking.k8s.io", "coordination.k8s.io", "gateway.networking.k8s.io", "rbac.authorization.k8s.io"}
 	for _, rule := range role.Rules {
 		for _, group := range rule.APIGroups {
 			if strings.HasSuffix(group, "interlock.dev") || strings.HasPrefix(group, "admissionregistration") ||

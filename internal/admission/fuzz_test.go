@@ -38,7 +38,8 @@ func FuzzRules(f *testing.F) {
 		f.Fatal(err)
 	}
 	options := plugincel.OptionalVariableDeclarations{HasParams: true, HasAuthorizer: true}
-	for _, v := range []string{"named", "model", "notices", "clearance", "containers", "declared", "exemptions", "template", "held"} {
+	for _, v := range []string{"named", "model", "notices", "clearance", "containers", "declared", "exemptions", "template", "held", "large", "small", "opened",
+		"exempted", "policy", "leases", "added", "before", "clears"} {
 		policyCompiler.CompileAndStoreVariable(&expression{v, "dyn(null)", []*cel.Type{cel.AnyType, cel.DynType}}, options, environment.NewExpressions)
 	}
 	f.Fuzz(func(t *testing.T, text, message, remedy string) {
