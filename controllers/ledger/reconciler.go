@@ -46,6 +46,8 @@ type Reconciler struct {
 	// Install says which namespaces are never enrolled.
 	Install admission.Install
 	Clock   clock.PassiveClock
+
+	sources sources
 }
 
 // RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no ConfigMap from us that we may
@@ -64,6 +66,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, RateLimiter: retry.Limiter()}).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
+		Watches(&v1alpha1.ModelDeployment{}, r.declarationsHandler()).
 		Watches(&v1alpha1.ClearanceLedger{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
 		WatchesRawSource(r.Board.Changes()).
 		Complete(r)
@@ -91,13 +94,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.List(ctx, models, client.InNamespace(req.Name), client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list ModelDeployments: %w", err)
 	}
+	declared, err := r.sources.of(ctx, r.Client, req.Name)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.ClearancesName}}
 	write := func(allowed func(is, was admission.Standing) admission.Standing) error {
 		return r.keep(ctx, ns, clearances, r.enforced(ns), func() context.Context {
-			return r.fillClearances(ctx, clearances, ns, models.Items, allowed)
+			return r.fillClearances(ctx, clearances, ns, models.Items, declared, allowed)
 		})
 	}
-	err := write(asDecided)
+	err = write(asDecided)
 	if apierrors.IsForbidden(err) {
 		// The API server may not have heard yet of a policy or label that we know. What is revoked is revoked all the same.
 		return ctrl.Result{}, errors.Join(err, write(takenBack))
@@ -184,8 +191,8 @@ func (r *Reconciler) remove(ctx context.Context, o client.Object) error {
 // the model is decided anew.
 func (r *Reconciler) fillClearances(
 	ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment,
-	allowed func(is, was admission.Standing) admission.Standing) context.Context {
-	clearances := admission.Clearances{
+	sources string, allowed func(is, was admission.Standing) admission.Standing) context.Context {
+	clearances := admission.Clearances{Sources: sources,
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel],
 		Models: map[string]admission.Standing{}, Shortfalls: r.Board.Shortfalls(ns.Name, cm.Data, r.Clock.Now())}
 	var proofs []fresh.Proof

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,11 +32,14 @@ import (
 //	openings     "MODEL OPENINGS": what labels its pods may not bear, cleared or held, if there are any
 //	openedBy     "OPENINGS OPENING ...": see Openings
 //	shortfalls   what the operator remembers, see shortfallsKey; absent, nothing
+//	sources      what the models of the cluster declare of their weights: see Sources
 //
 // Names of models are DNS labels, and labels of pods have neither blanks nor line breaks: no name is found within another.
 type Clearances struct {
 	// Policy that is enforced; DefaultModel of pods that name none; Coverage, as the namespace's labels have them.
 	Policy, DefaultModel, Coverage string
+	// Sources is what other models declare of their weights, as the function of that name writes it.
+	Sources string
 	// Models by the names of the ModelDeployments. One that is not among them is held.
 	Models map[string]Standing
 	// Shortfalls that are remembered, by the names of models, declared or not.
@@ -73,6 +77,7 @@ const (
 	weightsKey      = "weights"
 	openingsKey     = "openings"
 	openedByKey     = "openedBy"
+	sourcesKey      = "sources"
 )
 
 // textKeys are those whose texts have a line for each model, or for what several share.
@@ -84,12 +89,12 @@ const maxData = 1_000_000
 // Data gives the same bytes for the same clearances. Models for which there is no room are named: the API server knows
 // nothing of them and so holds them.
 func (c Clearances) Data() (data map[string]string, left []string) {
-	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage}
+	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage, sourcesKey: cmp.Or(c.Sources, "\n")}
 	if text := shortfallLines(c.Shortfalls); text != "" {
 		data[shortfallsKey] = text
 	}
 	shared, written := c.shared(), map[string]bool{}
-	texts, size := map[string]*strings.Builder{}, len(data[shortfallsKey])
+	texts, size := map[string]*strings.Builder{}, len(data[shortfallsKey])+len(c.Sources)
 	for _, key := range textKeys {
 		texts[key] = &strings.Builder{}
 		texts[key].WriteByte('\n')

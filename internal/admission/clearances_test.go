@@ -45,7 +45,7 @@ func TestClearances(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": "", "leases": "\n", "clearances": "\n", "exemptions": "\n", "adjustments": "\n", "connect": "\n", "weights": "\n",
-				"openings": "\n", "openedBy": "\n"}
+				"openings": "\n", "openedBy": "\n", "sources": "\n"}
 			maps.Copy(want, tc.want)
 			data, left := clearancesOf(tc.models...).Data()
 			if diff := cmp.Diff(want, data); diff != "" || left != nil {

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -11,31 +12,32 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// admit judges a new pod after all mutation: it is small enough to be judged; and it is held, or need not name a model, or its model's lease lasts and it
+// admit judges a new pod after all mutation: it is small enough to be judged, names no weights of others, and is held, or need
+// not name a model, or its model's lease lasts and it
 // meets every pod rule that the model is asked for. The creation time, which the API server has set by now, is the
 // clock.
 func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
-	asItShouldBe := fmt.Sprintf("%s != '' ? %s ||\n%s :\n%s",
-		modelOf, gated, cleared(modelOf, inLease+" && !"+isOpened(modelOf)+meetsRules(rules)), uncovered)
+	asItShouldBe := fmt.Sprintf("(%s != '' ? %s ||\n%s :\n%s) &&\n!%s",
+		modelOf, gated, cleared(modelOf, inLease+" && !"+isOpened(modelOf)+meetsRules(rules)), uncovered, namesTaken(modelOf))
 	validations := []admissionv1.Validation{
 		fits(),
 		namesModel("variables.large"),
-		deny("variables.named == '' || "+isCleared("variables.named"),
+		deny("variables.named == '' || "+held+" || "+isCleared("variables.named"),
 			"the model is not cleared, and the pod lacks the scheduling gate "+v1alpha1.ClearanceGate,
 			fmt.Sprintf(`'model "' + variables.named + '" is not cleared, and the pod lacks the scheduling gate %s, which the policy %s adds'`,
 				v1alpha1.ClearanceGate, HoldPolicy)),
-		deny("variables.clearance == '' || dyn(object.metadata.creationTimestamp) < "+endOf("variables.clearance"), // to the type checker it is a timestamp
+		deny("variables.clearance == '' || "+held+" || dyn(object.metadata.creationTimestamp) < "+endOf("variables.clearance"), // to the type checker it is a timestamp
 			"the clearance of the model has run out",
 			`'the clearance of model "' + variables.named + '" ran out at ' + `+endOf("variables.clearance")+` + ', and Interlock has not renewed it: no new pod may start'`),
-		canBeRead("false"),
-		staysClosed("false"),
+		canBeRead(held),
+		staysClosed(held),
 	}
 	return validating(AdmitPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		ParamKind:        clearancesKind(),
 		MatchConstraints: match(namespaces, resources("", "v1", onCreate, "pods")),
 		MatchConditions:  []admissionv1.MatchCondition{{Name: "not-as-it-should-be", Expression: fmt.Sprintf("!(%s &&\n(%s))", small, asItShouldBe)}},
 		Variables:        podVariables(inTime),
-		Validations:      append(validations, ruleValidations(rules, "variables.large")...),
+		Validations:      slices.Concat(validations, ruleValidations(rules, held), ownWeights("variables.large")),
 	})
 }
 
@@ -43,8 +45,6 @@ func admit(namespaces *metav1.LabelSelector, rules []Rule) Object {
 // past the gate gets no label that would undo a safeguard, and may change only while its model is cleared and in ways that
 // meet the rules.
 func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Object {
-	const held = "variables.held"
-	variables := append(podVariables(anyTime), admissionv1.Variable{Name: "held", Expression: "variables.large || " + gated})
 	validations := []admissionv1.Validation{
 		fits(),
 		deny("!("+relabelled+")", frozenMessage, ""),
@@ -63,8 +63,8 @@ func guard(namespaces *metav1.LabelSelector, install Install, rules []Rule) Obje
 		MatchConditions: []admissionv1.MatchCondition{{
 			Name:       "changes-what-runs",
 			Expression: fmt.Sprintf("%s || object.spec != oldObject.spec || (!(%s) && %s && %s)", relabelled, noOpenings, otherLabels, isOpened(modelOf))}},
-		Variables:   variables,
-		Validations: append(validations, ruleValidations(rules, held)...),
+		Variables:   podVariables(anyTime),
+		Validations: append(append(validations, ruleValidations(rules, held)...), ownWeights(held)...),
 	})
 }
 
@@ -90,11 +90,15 @@ func identity(namespaces *metav1.LabelSelector) Object {
 	})
 }
 
+// held is whether the pod waits at the gate.
+const held = "variables.held"
+
 // podVariables sees those exemptions that meet a condition.
 func podVariables(exempt string) []admissionv1.Variable {
 	return []admissionv1.Variable{
 		{Name: "large", Expression: "!" + small},
 		{Name: "named", Expression: modelOf},
+		{Name: "held", Expression: "variables.large || " + gated},
 		{Name: "clearance", Expression: clearanceOf("variables.named")},
 		{Name: "containers", Expression: v1alpha1.AllContainers},
 		{Name: "declared", Expression: declaredBy("variables.named")},

@@ -35,6 +35,28 @@ func stripping(subresource, key string) []edit {
 }
 
 func labelTricks() {
+	It("48: what one model declares as its weights is named under no other label, and under none at all, in any enrolled namespace", func(ctx SpecContext) {
+		t := newTenant(ctx, policyName, func(b *builder.NamespaceBuilder) { b.Accelerators() })
+		far := newTenant(ctx, policyName)
+		Expect(t.declaring(ctx, llama, "oci://"+ourImage, "pvc://llama", "s3://models/llama")).To(Succeed())
+		for tenant, known := range map[*tenant]string{t: "pvc://llama", far: "s3://models"} {
+			Eventually(ctx, func() string { return tenant.clearances(ctx).Data["sources"] }).Should(ContainSubstring(known))
+		}
+		claim := volume(corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "llama"}})
+		for way, change := range map[string]func(*corev1.Pod){
+			"an image volume": image(ourImage), "the same from a mirror": image("mirror.example.com/x" + ourImage[strings.Index(ourImage, "@"):]),
+			"the same by a tag": image(ourImage[:strings.Index(ourImage, "@")] + ":v1"), "a claim": claim, "an argument": args("--model", "s3://models/llama/"),
+			"the image of a container": func(p *corev1.Pod) { p.Spec.Containers[0].Image = ourImage },
+		} {
+			for _, pod := range []*builder.PodBuilder{t.pod("x").Model(small), t.pod("x")} {
+				Expect(t.editor.Create(ctx, pod.With(change).Build())).To(beRefusedBy(admission.AdmitPolicy, "which another ModelDeployment declares"), way)
+			}
+		}
+		Expect(far.editor.Create(ctx, far.pod("x").Model(small).With(image(ourImage)).Build())).To(beRefusedBy(admission.AdmitPolicy, "which another ModelDeployment declares"))
+		Expect(far.editor.Create(ctx, far.pod("its-own-claim").Model(small).With(claim).Build())).To(Succeed())
+		t.waiting(ctx, t.pod("its-own").Model(llama).With(image(ourImage)))
+	})
+
 	It("47: no label that would open a pod comes onto one, at its birth or later, in whatever form", func(ctx SpecContext) {
 		t := newTenant(ctx, evictingName)
 		t.limitEgress(ctx)

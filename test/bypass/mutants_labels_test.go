@@ -27,4 +27,8 @@ var labelMutants = []mutant{
 		[]change{{podPolicies, `deny(fmt.Sprintf("%s || %s || variables.opened.size() == 0", excuse, noOpenings),`,
 			`deny(fmt.Sprintf("true || %s || %s || variables.opened.size() == 0", excuse, noOpenings),`}},
 		[]string{"47: a pod that got such a label"}},
+	{"label-borrowed", "`interlock-admit`: no weights that another model declares", "the match condition does not look at them",
+		[]change{{podPolicies, `uncovered, namesTaken(modelOf))`, `uncovered, "false")`}}, []string{"48: what one model declares"}},
+	{"sources-untold", "ledger controller: the clearances carry what other models declare", "they do not",
+		[]change{{ledgers, `admission.Clearances{Sources: sources,`, `admission.Clearances{Sources: "",`}}, []string{"48: what one model declares"}},
 }

@@ -73,7 +73,7 @@ var (
 	unclearedRelease = change{podPolicies, `deny(held+" || variables.named == '' || "+isCleared("variables.named"),`,
 		`deny(held+" || true",`}
 	rulesOnlyAtCreation = change{podPolicies, `append(validations, ruleValidations(rules, held)...)`, `validations`}
-	anyModelStarts      = change{podPolicies, `fmt.Sprintf("%s != '' ? %s ||`, `fmt.Sprintf("%s != '' ? true || %s ||`}
+	anyModelStarts      = change{podPolicies, `fmt.Sprintf("(%s != '' ? %s ||`, `fmt.Sprintf("(%s != '' ? true || %s ||`}
 	nothingIsHeld       = change{hold, `fmt.Sprintf("%s != '' ? !%s && !%s : %s != ''",`,
 		`fmt.Sprintf("false && (%s != '' ? !%s && !%s : %s != '')",`}
 )
@@ -134,7 +134,7 @@ var firstMutants = []mutant{
 		[]string{"3: the default model"}},
 
 	{"nameless-start", "`interlock-admit`: a pod must name its model", "one that names none is as it should be",
-		[]change{{podPolicies, `meetsRules(rules)), uncovered)`, `meetsRules(rules)), "true")`}},
+		[]change{{podPolicies, `meetsRules(rules)), uncovered,`, `meetsRules(rules)), "true",`}},
 		[]string{"5: a pod must name", "5: where only accelerators", "6: a workload whose template", "8: an owner", "11: another team's", "15: a pod that poses", "3: coverage, warning"}},
 	{"init-unseen", "`uncovered`: looks at init containers", "it looks at ordinary ones alone",
 		[]change{{coverage, `[dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all`, `[object.spec.containers].all`}},
