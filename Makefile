@@ -149,6 +149,10 @@ history: ## Let a nemesis at Interlock for ten minutes and check what happened: 
 bench: ## Measure how fast pods are released and what Interlock costs the API server
 	@go run ./test/bench
 
+.PHONY: test-memory
+test-memory: ## Run the operator in a memory cgroup of the shipped limit, beside the largest objects (takes root)
+	@go run ./test/bench -only fat -limited
+
 ##@ Prepare and clean up
 
 .PHONY: controlplane

@@ -12,6 +12,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -34,6 +35,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/record"
 	"github.com/interlock-dev/interlock/internal/admission"
 	decisionrecord "github.com/interlock-dev/interlock/internal/record"
+	"github.com/interlock-dev/interlock/internal/tenancy"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -47,6 +49,7 @@ type config struct {
 	evidenceNamespace, evidenceRegistries        string
 	evidenceBlobHosts, evidenceCredentials       string
 	evidenceRefresh                              time.Duration
+	memoryLimit                                  int64
 	log                                          zap.Options
 }
 
@@ -96,6 +99,7 @@ func (c *config) bind(flags *flag.FlagSet) {
 	flags.StringVar(&c.evidenceBlobHosts, "evidence-blob-hosts", "", "Further hosts, by HOST or HOST:PORT and with commas between, to which these registries may redirect for layers.")
 	flags.StringVar(&c.evidenceCredentials, "evidence-credentials", "", "File with credentials for these registries, as in a Secret of type kubernetes.io/dockerconfigjson; without it they are asked anonymously.")
 	flags.DurationVar(&c.evidenceRefresh, "evidence-refresh", 10*time.Minute, "How often it is looked up in a registry what refers to the subject of an Attestation. What was found counts for three times that without having been found again.")
+	flags.Int64Var(&c.memoryLimit, "memory-limit", 0, "Memory limit of the container in bytes. By it, or by 512 MiB where there is none, is bounded what is held of tenants' objects; and the garbage collector keeps below nine tenths of it, unless GOMEMLIMIT says otherwise.")
 	c.log.BindFlags(flags)
 }
 
@@ -107,6 +111,7 @@ func run(ctx context.Context, c config) error {
 	if c.evidenceRefresh < time.Second {
 		return fmt.Errorf("--evidence-refresh=%s: registries would be asked all the time; give at least 1s", c.evidenceRefresh)
 	}
+	shares := c.shares()
 	rest, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
@@ -115,7 +120,7 @@ func run(ctx context.Context, c config) error {
 	transport := fresh.NewTransport(rest)
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme:                        scheme(),
-		Cache:                         cacheOptions(),
+		Cache:                         cacheOptions(shares),
 		Metrics:                       metricsserver.Options{BindAddress: c.metricsAddress},
 		HealthProbeBindAddress:        c.probeAddress,
 		PprofBindAddress:              c.profileAddress,
@@ -135,7 +140,7 @@ func run(ctx context.Context, c config) error {
 	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), clock.RealClock{})
 	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Refresh: c.evidenceRefresh, Registries: attestation.Registries{
 		Allowed: listed(c.evidenceRegistries), BlobHosts: listed(c.evidenceBlobHosts), Credentials: c.evidenceCredentials}}
-	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence, transport); err != nil {
+	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence, transport, shares); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -165,23 +170,28 @@ func scheme() *runtime.Scheme {
 	return s
 }
 
-// slim leaves of a pod what is looked at: a pod rule judges what is to run, as the API server does when it is created, and
-// who replaces pods or falls back asks whether they are ready.
-func slim(o any) (any, error) {
-	if pod, ok := o.(*corev1.Pod); ok {
-		status := corev1.PodStatus{Phase: pod.Status.Phase}
-		for _, c := range pod.Status.Conditions {
-			if c.Type == corev1.PodReady {
-				status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status}}
-			}
-		}
-		pod.ManagedFields, pod.Status = nil, status
+// defaultMemory is the limit that config/manager sets, for a process that is not told any.
+const defaultMemory = 512 << 20
+
+// shares bounds what is held of tenants' objects by the memory limit, and lets the garbage collector work harder as that comes near.
+func (c *config) shares() *tenancy.Shares {
+	limit := c.memoryLimit
+	switch {
+	case limit <= 0:
+		limit = defaultMemory
+	case os.Getenv("GOMEMLIMIT") == "":
+		debug.SetMemoryLimit(limit / 10 * 9)
 	}
-	return o, nil
+	return tenancy.NewShares(limit/heldPart, c.namespace, c.evidenceNamespace)
 }
 
-// cacheOptions keep memory to what we manage: pods that name a model, policies that are ours, and of ConfigMaps only clearances, since no others may be read.
-func cacheOptions() cache.Options {
+// heldPart is the part of the memory limit that may be taken by what is held of tenants' objects. The rest is for what is ours,
+// for what is being read and judged, and for the garbage collector.
+const heldPart = 5
+
+// cacheOptions keep memory to what we manage: pods that name a model, policies that are ours, and of ConfigMaps only clearances,
+// since no others may be read. Of what tenants write there is held what their shares have room for.
+func cacheOptions(shares *tenancy.Shares) cache.Options {
 	named, err := labels.NewRequirement(v1alpha1.ModelLabel, selection.Exists, nil)
 	utilruntime.Must(err)
 	ours := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy})}
@@ -189,12 +199,27 @@ func cacheOptions() cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:                                   {Label: labels.NewSelector().Add(*named), Transform: slim},
+			&corev1.Pod{}:                                   {Label: labels.NewSelector().Add(*named), Transform: cut(shares.Pod)},
+			&v1alpha1.Attestation{}:                         {Transform: cut(shares.Attestation)},
+			&v1alpha1.ModelDeployment{}:                     {Transform: cut(tenancy.Trim)},
+			&v1alpha1.Approval{}:                            {Transform: cut(tenancy.Trim)},
+			&v1alpha1.Waiver{}:                              {Transform: cut(tenancy.Trim)},
+			&networkingv1.NetworkPolicy{}:                   {Transform: cut(shares.NetworkPolicy)},
 			&corev1.ConfigMap{}:                             clearances,
 			&admissionv1.MutatingAdmissionPolicy{}:          ours,
 			&admissionv1.MutatingAdmissionPolicyBinding{}:   ours,
 			&admissionv1.ValidatingAdmissionPolicy{}:        ours,
 			&admissionv1.ValidatingAdmissionPolicyBinding{}: ours,
 		},
+	}
+}
+
+// cut makes of what changes an object in place what changes it on its way into the cache.
+func cut[T metav1.Object](in func(T)) func(any) (any, error) {
+	return func(o any) (any, error) {
+		if t, ok := o.(T); ok {
+			in(t)
+		}
+		return o, nil
 	}
 }

@@ -29,9 +29,11 @@ import (
 	"github.com/interlock-dev/interlock/controllers/roadmap"
 	"github.com/interlock-dev/interlock/controllers/stray"
 	"github.com/interlock-dev/interlock/controllers/surroundings"
+	"github.com/interlock-dev/interlock/controllers/tenants"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/tenancy"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -48,16 +50,23 @@ type Evidence struct {
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
 // it leads, has put all policies into the API server.
 func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds,
-	places Evidence, watches fresh.Watches) error {
+	places Evidence, watches fresh.Watches, shares *tenancy.Shares) error {
 	cluster, err := attestation.ClusterID(ctx, mgr.GetAPIReader())
 	if err != nil {
 		return err
+	}
+	keeper := &tenants.Keeper{Shares: shares, Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
+	if err := keeper.Watch(ctx, mgr.GetCache()); err != nil {
+		return err
+	}
+	if err := metrics.Held(shares.Count); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
 	}
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer(), cluster); err != nil {
 		return fmt.Errorf("add indexes: %w", err)
 	}
 	store := attestation.NewStore(places.Refresh, places.Namespace)
-	evidence := &attestation.Source{Client: mgr.GetClient(), Store: store, Namespace: places.Namespace, Cluster: cluster}
+	evidence := &attestation.Source{Client: mgr.GetClient(), Store: store, Tenants: keeper, Namespace: places.Namespace, Cluster: cluster}
 	compiler, err := safeguard.NewCompiler()
 	if err != nil {
 		return err
@@ -82,7 +91,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events, Clock: clock.RealClock{}}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Install: install, Clock: clock.RealClock{}, Events: events},
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Tenants: keeper, Install: install, Clock: clock.RealClock{}, Events: events},
 		&fallback.Reconciler{Client: mgr.GetClient(), Board: board, Traffic: workload.NewTraffic(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper()), Install: install, Clock: clock.RealClock{}, Events: events},
 		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: places.Registries, Clock: clock.RealClock{}},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},

@@ -25,6 +25,9 @@ const (
 	// AdjustedAnnotation on a pod names the Safeguards whose adjustments it was created with, each with a digest of what they
 	// were: NAME:DIGEST, between commas.
 	AdjustedAnnotation = "interlock.dev/adjusted"
+	// UnreadAnnotation says why only a stub of an object is held in memory. It is never written to the API server, and what
+	// others write there is not looked at.
+	UnreadAnnotation = "interlock.dev/unread"
 	// EnrollVerb is the RBAC verb on a ScalingPolicy that lets somebody put a namespace under it, or take it out.
 	EnrollVerb = "enroll"
 	// ApproveVerb is the RBAC verb on approvals, named by role, that lets somebody approve in that role. Only a right that

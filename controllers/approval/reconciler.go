@@ -13,12 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/controllers/fair"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
@@ -47,7 +46,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("approval").
-		WithOptions(controller.Options{RateLimiter: retry.Limiter()}).
+		WithOptions(fair.Options(2, nil)).
 		For(&v1alpha1.Approval{}).
 		Watches(&v1alpha1.CapabilityAssessment{}, about(v1alpha1.SubjectAssessment)).
 		Watches(&v1alpha1.Waiver{}, about(v1alpha1.SubjectWaiver)).

@@ -15,12 +15,11 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/controllers/fair"
 	"github.com/interlock-dev/interlock/controllers/status"
 	"github.com/interlock-dev/interlock/internal/decision"
 )
@@ -44,7 +43,7 @@ type Waivers struct {
 func (r *Waivers) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("waiver").
-		WithOptions(controller.Options{RateLimiter: retry.Limiter()}).
+		WithOptions(fair.Options(2, nil)).
 		For(&v1alpha1.Waiver{}).
 		Watches(&v1alpha1.ModelDeployment{}, handler.EnqueueRequestsFromMapFunc(r.ofModel)).
 		Complete(r)

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/controllers/tenants"
 	"github.com/interlock-dev/interlock/internal/evidence"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 )
@@ -27,6 +28,8 @@ const unknown = "unknown"
 type Source struct {
 	Client client.Reader
 	Store  *Store
+	// Tenants reads anew what the cache holds only a stub of.
+	Tenants *tenants.Keeper
 	// Namespace holds evidence for the models of all namespaces.
 	Namespace string
 	// Cluster identifies the cluster in statements.
@@ -111,6 +114,9 @@ func (s *Source) About(ctx context.Context, md *v1alpha1.ModelDeployment, in saf
 				}
 			}
 		}
+	}
+	if err := s.Tenants.Attestations(ctx, all); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(all, func(a, b *v1alpha1.Attestation) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))

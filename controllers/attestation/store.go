@@ -4,6 +4,7 @@ package attestation
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -20,13 +21,14 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/evidence"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/tenancy"
 )
 
 // Limits of what is kept, in bytes of evidence.
 const (
 	// maxResults is how much evidence a generation of results may be about; two are kept. What is dropped is verified again
 	// when it is asked for.
-	maxResults = 64 << 20
+	maxResults = 16 << 20
 	// maxFetched is how much is kept of what was fetched from registries, and maxFetchedEach how much of that for one namespace
 	// that is not the one for all.
 	maxFetched     = 32 << 20
@@ -139,6 +141,9 @@ func (s *Store) Trust(policy *v1alpha1.ScalingPolicy) (*evidence.Trust, error) {
 // not been done. There are none if a registry has none.
 func (s *Store) Attested(a *v1alpha1.Attestation, trust *evidence.Trust) []safeguard.Attested {
 	name := a.Namespace + "/" + a.Name
+	if tenancy.IsAttestationStub(a) {
+		return []safeguard.Attested{{Name: name, Err: errors.New(a.Annotations[v1alpha1.UnreadAnnotation]), Unread: true}}
+	}
 	if a.Spec.Content != "" {
 		return []safeguard.Attested{s.attested(a, name, a.Spec.Content, trust)}
 	}

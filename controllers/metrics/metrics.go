@@ -8,6 +8,7 @@ package metrics
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,7 +78,7 @@ var lapsing = prometheus.NewDesc("interlock_expiries",
 	[]string{"kind", "within"}, nil)
 
 func init() {
-	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, WatchesCut, LedgerWrites, RecordEntries, RecordFailures)
+	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, WatchesCut, LedgerWrites, RecordEntries, RecordFailures, depths{})
 	Evicted(workload.Eviction{}) // so that a rate can be taken from the first on
 }
 
@@ -86,6 +87,42 @@ func Evicted(e workload.Eviction) {
 	for result, n := range map[string]int{"evicted": e.Evicted, "deleted": e.Deleted, "blocked": e.Blocked, "failed": e.Failed} {
 		evictions.WithLabelValues(result).Add(float64(n))
 	}
+}
+
+// Held lets what is held in memory of tenants' objects be counted by a function, which is called at each scrape.
+func Held(count func() (bytes int64, refused int)) error {
+	return errors.Join(
+		metrics.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "interlock_held_bytes",
+			Help: "Memory that is taken by what is held of tenants' objects, about.",
+		}, func() float64 { bytes, _ := count(); return float64(bytes) })),
+		metrics.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "interlock_unread_objects",
+			Help: "Objects of enrolled namespaces that are not looked at, since their namespace has no room for them in memory: the models " +
+				"that they concern are held. Above 0 somebody writes more than Interlock can hold.",
+		}, func() float64 { _, refused := count(); return float64(refused) })))
+}
+
+// queues are those of which the depth is served, by the name of the controller.
+var queues sync.Map
+
+// QueueDepth lets the requests that wait in the queue of a controller be counted by a function, which is called at each scrape.
+func QueueDepth(controller string, count func() int) { queues.Store(controller, count) }
+
+var depth = prometheus.NewDesc("interlock_queue_depth",
+	"Requests that wait for a worker, by controller. Namespaces take turns, so a long queue of one does not delay others.", []string{"controller"}, nil)
+
+type depths struct{}
+
+// Describe tells the one metric.
+func (depths) Describe(descs chan<- *prometheus.Desc) { descs <- depth }
+
+// Collect counts.
+func (depths) Collect(values chan<- prometheus.Metric) {
+	queues.Range(func(controller, count any) bool {
+		values <- prometheus.MustNewConstMetric(depth, prometheus.GaugeValue, float64(count.(func() int)()), controller.(string))
+		return true
+	})
 }
 
 // Backlog lets the decisions that wait to be recorded be counted by a function, which is called at each scrape.

@@ -2,6 +2,7 @@ package modeldeployment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -133,6 +134,9 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 	if err := r.surroundings(ctx, g); err != nil {
 		return nil, err
 	}
+	if err := r.fill(ctx, now, g); err != nil {
+		return nil, err
+	}
 	if err := r.weightsNamed(ctx, now, g); err != nil {
 		return nil, err
 	}
@@ -142,17 +146,33 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time, md *v1alpha1.Mod
 	return g, nil
 }
 
-// surroundings leave out what isolates models: else what is done about a lack of NetworkPolicies would make up for it.
+// surroundings gathers the NetworkPolicies of the namespace.
 func (r *Reconciler) surroundings(ctx context.Context, g *gathered) error {
 	policies := &networkingv1.NetworkPolicyList{}
 	if err := r.Client.List(ctx, policies, client.InNamespace(g.model.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list NetworkPolicies: %w", err)
 	}
 	g.networkPolicies, g.around.Weights = policies.Items, g.model.Spec.Model.Sources
-	g.around.NetworkPolicies = slices.DeleteFunc(slices.Clone(policies.Items), func(p networkingv1.NetworkPolicy) bool {
+	return nil
+}
+
+// fill puts what is judged in the place of stubs, where the namespace is enrolled. What isolates models is left out of what is
+// around the pods: else what is done about a lack of NetworkPolicies would make up for it.
+func (r *Reconciler) fill(ctx context.Context, now time.Time, g *gathered) error {
+	if len(g.enrolment) == 0 {
+		return nil
+	}
+	pods, podsErr := r.Tenants.Pods(ctx, g.pods)
+	policies, policiesErr := r.Tenants.NetworkPolicies(ctx, g.networkPolicies)
+	for _, again := range []time.Duration{pods, policies} {
+		if again > 0 {
+			g.lookAgain = decision.Sooner(g.lookAgain, now.Add(again))
+		}
+	}
+	g.around.NetworkPolicies = slices.DeleteFunc(slices.Clone(g.networkPolicies), func(p networkingv1.NetworkPolicy) bool {
 		return workload.IsIsolation(&p)
 	})
-	return nil
+	return errors.Join(podsErr, policiesErr)
 }
 
 // signed gathers what people have approved, and the waivers.

@@ -21,6 +21,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/podrules"
 	recordctrl "github.com/interlock-dev/interlock/controllers/record"
+	"github.com/interlock-dev/interlock/controllers/tenants"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -56,6 +57,8 @@ type Reconciler struct {
 	Evidence *attestation.Source
 	// Fresh proves that what is known is current.
 	Fresh *fresh.Prover
+	// Tenants reads anew what the cache holds only a stub of.
+	Tenants *tenants.Keeper
 	// Install says which namespaces are never enrolled.
 	Install admission.Install
 	Clock   clock.PassiveClock

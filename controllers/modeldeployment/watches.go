@@ -13,7 +13,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -22,7 +21,9 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/attestation"
+	"github.com/interlock-dev/interlock/controllers/fair"
 	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/workload"
@@ -33,7 +34,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("modeldeployment").
-		WithOptions(controller.Options{MaxConcurrentReconciles: 8, RateLimiter: retry.Limiter()}).
+		WithOptions(fair.Options(16, r.mayRevoke)).
 		For(&v1alpha1.ModelDeployment{}). // and its status: whoever decided by a status older than its own last one decides again
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(modelOfPod), builder.WithPredicates(r.podChanged())).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.modelsAround), specChanged).
@@ -59,6 +60,13 @@ func namespaceChanged() predicate.Predicate {
 	return predicate.Or(predicate.LabelChangedPredicate{}, predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return (e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
 	}})
+}
+
+// mayRevoke says whether a request is about a model that is cleared: what has happened to it can take that away.
+func (r *Reconciler) mayRevoke(req reconcile.Request) bool {
+	judgements, _ := r.Board.Get(req.NamespacedName)
+	enforced, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
+	return ok && enforced.Verdict.Cleared()
 }
 
 // podChanged lets through what bears on a verdict or on a count, and not each heartbeat of a pod's status. It notes when pods

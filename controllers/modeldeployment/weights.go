@@ -45,7 +45,7 @@ func (r *Reconciler) weightsNamed(ctx context.Context, now time.Time, g *gathere
 		g.around.Named[pod.UID] = namedBy(named)
 	}
 	if len(g.pods)+len(stopped) > 0 {
-		g.lookAgain = now.Add(lookAtOwners)
+		g.lookAgain = decision.Sooner(g.lookAgain, now.Add(lookAtOwners))
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/tenancy"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -34,6 +35,8 @@ const (
 	recount = time.Minute
 	// inventory is how long until a namespace without strays is looked at again, should one have slipped through.
 	inventory = 10 * time.Minute
+	// pageSize is how many pods are read at once: each may have 1.5 MB, and take several times that when it is read.
+	pageSize = 20
 )
 
 // Reconciler takes strays out of service, by steps that count from when they were first seen. What names no model is at
@@ -195,36 +198,59 @@ func (s strays) String() string {
 }
 
 func (r *Reconciler) strays(ctx context.Context, ns *metav1.PartialObjectMetadata) (strays, error) {
-	unlabelled, labelled := &corev1.PodList{}, &corev1.PodList{}
-	here := client.InNamespace(ns.Name)
-	if err := errors.Join(
-		r.Live.List(ctx, unlabelled, here, client.MatchingLabelsSelector{Selector: unlabelledSelector}),
-		r.Client.List(ctx, labelled, here, client.UnsafeDisableDeepCopy)); err != nil {
+	var found strays
+	var err error
+	if found.nameless, err = r.nameless(ctx, ns); err != nil {
 		return strays{}, fmt.Errorf("list pods: %w", err)
 	}
-	var found strays
+	labelled := &corev1.PodList{}
+	if err := r.Client.List(ctx, labelled, client.InNamespace(ns.Name), client.UnsafeDisableDeepCopy); err != nil {
+		return strays{}, fmt.Errorf("list pods: %w", err)
+	}
 	declared := map[string]bool{}
-	for _, list := range [][]corev1.Pod{unlabelled.Items, labelled.Items} {
-		for i := range list {
-			pod := &list[i]
-			model := pod.Labels[v1alpha1.ModelLabel]
-			switch {
-			case !safeguard.Living(pod) || safeguard.Held(pod):
-				continue
-			case model == "":
+	for i := range labelled.Items {
+		pod := &labelled.Items[i]
+		model := pod.Labels[v1alpha1.ModelLabel]
+		if !inService(pod) || model == "" { // the nameless are found by what the cache may not have
+			continue
+		}
+		if _, asked := declared[model]; !asked {
+			if declared[model], err = r.declared(ctx, pod.Namespace, model); err != nil {
+				return strays{}, err
+			}
+		}
+		if !declared[model] {
+			found.undeclared = append(found.undeclared, pod)
+		}
+	}
+	return found, nil
+}
+
+func inService(pod *corev1.Pod) bool { return safeguard.Living(pod) && !safeguard.Held(pod) }
+
+// nameless finds the pods that name no model though they must. They may be many and large, so they are read page by page, and of
+// each only a stub is kept.
+func (r *Reconciler) nameless(ctx context.Context, ns *metav1.PartialObjectMetadata) ([]*corev1.Pod, error) {
+	var found []*corev1.Pod
+	for _, selector := range namelessSelectors {
+		for page := ""; ; {
+			list := &corev1.PodList{}
+			if err := r.Live.List(ctx, list, client.InNamespace(ns.Name), client.MatchingLabelsSelector{Selector: selector},
+				client.Limit(pageSize), client.Continue(page)); err != nil {
+				return nil, err
+			}
+			for i := range list.Items {
+				pod := &list.Items[i]
+				if !inService(pod) {
+					continue
+				}
 				if admission.Covered(pod, ns.Labels[v1alpha1.CoverageLabel]) {
-					found.nameless = append(found.nameless, pod)
-				}
-				continue
-			}
-			if _, asked := declared[model]; !asked {
-				var err error
-				if declared[model], err = r.declared(ctx, pod.Namespace, model); err != nil {
-					return strays{}, err
+					tenancy.CutPod(pod, "it is a stray")
+					found = append(found, pod.DeepCopy()) // which lets go of the page
 				}
 			}
-			if !declared[model] {
-				found.undeclared = append(found.undeclared, pod)
+			if page = list.Continue; page == "" {
+				break
 			}
 		}
 	}

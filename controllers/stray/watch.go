@@ -11,17 +11,20 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/controllers/retry"
+	"github.com/interlock-dev/interlock/controllers/fair"
 )
 
-var unlabelledSelector = labels.NewSelector().Add(mustRequire(v1alpha1.ModelLabel, selection.DoesNotExist))
+// namelessSelectors select the pods that name no model.
+var namelessSelectors = []labels.Selector{
+	labels.NewSelector().Add(mustRequire(v1alpha1.ModelLabel, selection.DoesNotExist)),
+	labels.SelectorFromSet(labels.Set{v1alpha1.ModelLabel: ""}),
+}
 
 func mustRequire(key string, op selection.Operator) labels.Requirement {
 	req, err := labels.NewRequirement(key, op, nil)
@@ -37,7 +40,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	comesOrGoes := builder.WithPredicates(predicate.Funcs{UpdateFunc: func(event.UpdateEvent) bool { return false }})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("stray").
-		WithOptions(controller.Options{RateLimiter: retry.Limiter()}).
+		WithOptions(fair.Options(4, nil)).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(enrolmentChanged())).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byNamespace), comesOrGoes).
 		Watches(&v1alpha1.ModelDeployment{}, handler.EnqueueRequestsFromMapFunc(byNamespace), comesOrGoes).

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,29 @@ type kinds struct {
 	// unusable kinds are not asked about again for a while, however many models name them.
 	unusable map[schema.GroupVersionKind]unusable
 	queue    workqueue.TypedRateLimitingInterface[reconcile.Request]
+}
+
+// slim leaves of metadata what tells whose an object is: anybody may give an object our labels, and fill megabytes of metadata.
+func slim(o any) (any, error) {
+	m, ok := o.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return o, nil
+	}
+	marks := map[string]string{}
+	for _, label := range []string{v1alpha1.ManagedByLabel, v1alpha1.AdjustedForLabel, v1alpha1.AdjustedByLabel} {
+		if value, ok := m.Labels[label]; ok {
+			marks[label] = value
+		}
+	}
+	var applied []metav1.ManagedFieldsEntry
+	for _, e := range m.ManagedFields {
+		if strings.HasPrefix(e.Manager, managerPrefix) {
+			applied = append(applied, metav1.ManagedFieldsEntry{Manager: e.Manager, Operation: e.Operation})
+		}
+	}
+	m.ObjectMeta = metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion,
+		Labels: marks, ManagedFields: applied, DeletionTimestamp: m.DeletionTimestamp}
+	return m, nil
 }
 
 type unusable struct {

@@ -21,7 +21,9 @@ import (
 )
 
 // managerOf owns what a Safeguard puts around models: one for each, so that they fight one another as little as others.
-func managerOf(safeguard string) string { return "interlock-adjust-" + safeguard }
+func managerOf(safeguard string) string { return managerPrefix + safeguard }
+
+const managerPrefix = "interlock-adjust-"
 
 // followAll watches the kinds of what is wanted, and of what was applied before, as the status has it: an operator that was
 // restarted knows by it where to look. What it finds there is ours only if it bears our marks itself.

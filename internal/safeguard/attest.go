@@ -27,6 +27,8 @@ type Attested struct {
 	Unfetched bool
 	// Leaving says why it may be gone at any moment, so that it shows nothing of good; empty, it may not.
 	Leaving string
+	// Unread says that nobody knows what it says, since there is no room for it in memory.
+	Unread bool
 	// Until is when it ceases to show anything unless it is found again: a newer one that failed may lie beside it. Zero,
 	// it does not.
 	Until time.Time
@@ -236,6 +238,8 @@ func (r *evidenceRule) match(in Case) *matched {
 		a := &in.Attested[i]
 		var broken *evidence.Panic
 		switch {
+		case a.Unread:
+			m.unknown = cmp.Or(m.unknown, fmt.Sprintf("%s was not looked at: %v", a.Name, a.Err))
 		case a.Fetching && !in.Standing:
 			m.unknown, m.unfetched = cmp.Or(m.unknown, a.Name+" is being fetched"), true
 		case a.Fetching:

@@ -246,6 +246,10 @@ func TestAttest(t *testing.T) {
 		"the only one is being fetched for a model that is cleared": {
 			standing: true, more: []Attested{{Name: "serving/z", Fetching: true}}, want: "Unknown: no statement",
 		},
+		"one for which there is no room in memory, for a model that is cleared": {
+			standing: true, contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Unread: true, Err: errors.New("it is large")}},
+			want: "Unknown: serving/z was not looked at: it is large",
+		},
 		"one that could not be fetched": {
 			contents: []string{days(1).Sign(keyA)}, more: []Attested{{Name: "serving/z", Unfetched: true, Err: errors.New("refused")}}, want: "Satisfied",
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/tenancy"
 )
 
 // Inspection is what was found of one model's pods.
@@ -125,6 +126,9 @@ func (c *Compiled) violations(pod *corev1.Pod, around Surroundings) (wrong strin
 			wrong = decision.OneLine(fmt.Sprintf("the check itself failed: %v", r), maxMessage)
 		}
 	}()
+	if tenancy.IsStub(pod) {
+		return decision.OneLine("it was not looked at: "+pod.Annotations[v1alpha1.UnreadAnnotation], maxMessage)
+	}
 	said := c.judge(pod, around)
 	if len(said) == 0 {
 		return ""

@@ -102,7 +102,7 @@ func Exposed(pods []*corev1.Pod, there []networkingv1.NetworkPolicy) string {
 	var open []string
 	for i := range there {
 		p := &there[i]
-		if allows(p) && slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return selects(p, pod) }) {
+		if allows(p) && selectsAny(p, pods) {
 			open = append(open, p.Name)
 		}
 	}
@@ -126,8 +126,9 @@ func allows(p *networkingv1.NetworkPolicy) bool {
 	return len(p.Spec.Ingress) > 0 && governs(networkingv1.PolicyTypeIngress) || len(p.Spec.Egress) > 0 && governs(networkingv1.PolicyTypeEgress)
 }
 
-// selects takes a selector that cannot be read for one that selects.
-func selects(p *networkingv1.NetworkPolicy, pod *corev1.Pod) bool {
+// selectsAny takes a selector that cannot be read for one that selects.
+func selectsAny(p *networkingv1.NetworkPolicy, pods []*corev1.Pod) bool {
 	selector, err := metav1.LabelSelectorAsSelector(&p.Spec.PodSelector)
-	return err != nil || selector.Matches(labels.Set(pod.Labels))
+	return len(pods) > 0 && (err != nil ||
+		slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return selector.Matches(labels.Set(pod.Labels)) }))
 }

@@ -32,16 +32,28 @@ func (s *objects) get(ctx context.Context, ref Ref, into client.Object) error {
 	return s.live.Get(ctx, client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}, into)
 }
 
-// list gives the metadata of the objects of a kind that bear a label; none, if the kind is not served.
-func (s *objects) list(ctx context.Context, group, kind, label string) ([]metav1.PartialObjectMetadata, error) {
+// pageSize is how many objects are read at once: anybody can bear our labels, and fill megabytes of metadata.
+const pageSize = 20
+
+// each goes through the metadata of the objects of a kind that bear a label. There are none if the kind is not served.
+func (s *objects) each(ctx context.Context, group, kind, label string, do func(o *metav1.PartialObjectMetadata)) error {
 	mapping, err := s.mapper.RESTMapping(schema.GroupKind{Group: group, Kind: kind})
 	if err != nil {
-		return nil, ignoreNoMatch(err)
+		return ignoreNoMatch(err)
 	}
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(kind + "List"))
-	err = s.live.List(ctx, list, client.HasLabels{label})
-	return list.Items, err
+	for page := ""; ; {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(mapping.GroupVersionKind.GroupVersion().WithKind(kind + "List"))
+		if err := s.live.List(ctx, list, client.HasLabels{label}, client.Limit(pageSize), client.Continue(page)); err != nil {
+			return err
+		}
+		for i := range list.Items {
+			do(&list.Items[i])
+		}
+		if page = list.Continue; page == "" {
+			return nil
+		}
+	}
 }
 
 // ignoreNoMatch takes a kind that is not served for one of which there are no objects.

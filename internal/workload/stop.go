@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/cache"
@@ -59,19 +60,16 @@ func (w *Workloads) Recall(ctx context.Context) ([]types.NamespacedName, error) 
 		if kind.Stop == nil {
 			continue
 		}
-		found, err := w.list(ctx, kind.Group, kind.Kind, StoppedForLabel)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list what was stopped of kind %s: %w", kind.Kind, err))
-			continue
-		}
-		for i := range found {
-			o := &found[i]
+		err := w.each(ctx, kind.Group, kind.Kind, StoppedForLabel, func(o *metav1.PartialObjectMetadata) {
 			if _, marked := markOf(o); !marked {
-				continue
+				return
 			}
 			model := o.Labels[StoppedForLabel]
 			w.note(Ref{Group: kind.Group, Kind: kind.Kind, Namespace: o.Namespace, Name: o.Name}, model)
 			models = append(models, types.NamespacedName{Namespace: o.Namespace, Name: model})
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list what was stopped of kind %s: %w", kind.Kind, err))
 		}
 	}
 	return models, errors.Join(errs...)

@@ -279,16 +279,14 @@ func (t *Traffic) Recall(ctx context.Context) ([]types.NamespacedName, error) {
 	var models []types.NamespacedName
 	var errs []error
 	for _, kind := range []Ref{{Kind: "Service"}, {Group: GatewayGroup, Kind: "HTTPRoute"}} {
-		found, err := t.list(ctx, kind.Group, kind.Kind, FallbackLabel)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("list what was turned of kind %s: %w", kind.Kind, err))
-		}
-		for i := range found {
-			o := &found[i]
+		err := t.each(ctx, kind.Group, kind.Kind, FallbackLabel, func(o *metav1.PartialObjectMetadata) {
 			model := o.Labels[FallbackLabel]
 			kind.Namespace, kind.Name = o.Namespace, o.Name
 			t.learn(kind, led{model: model, owned: ownedFor(o, model)})
 			models = append(models, types.NamespacedName{Namespace: o.Namespace, Name: model})
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list what was turned of kind %s: %w", kind.Kind, err))
 		}
 	}
 	return models, errors.Join(errs...)

@@ -42,25 +42,29 @@ type config struct {
 	models, assessments    int
 	fleetNamespaces        int
 	foreignPods            int
+	revocations            int
 	clients, podBytes      int
 	webhooks, withOperator bool
+	// limited runs the operator in a memory cgroup of the shipped limit.
+	limited bool
 }
 
 func main() {
 	c := config{
 		latencyTries: 200, idle: 3 * time.Minute, rounds: 60, podsPerSlice: 100, ledgers: []int{1, 100, 1000},
-		releaseModels: 100, perNS: 10, podsPerModel: 10, models: 10_000, assessments: 10_000, fleetNamespaces: 10, foreignPods: 20_000, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
+		releaseModels: 100, perNS: 10, podsPerModel: 10, models: 10_000, assessments: 10_000, fleetNamespaces: 10, foreignPods: 20_000, revocations: 100, clients: 8, podBytes: 4096, webhooks: true, withOperator: true,
 	}
 	quick := flag.Bool("quick", false, "Measure less often: figures within a few minutes, with more noise.")
-	only := flag.String("only", "", "Run only these parts, of decide,latency,release,assessments,policychange,fleet,foreign,throughput.")
+	only := flag.String("only", "", "Run only these parts, of decide,latency,release,assessments,policychange,fleet,foreign,hostile,fat,throughput.")
 	arms := flag.String("lines", "", "Measure the throughput only of lines whose name contains one of these texts, between semicolons.")
 	flag.IntVar(&c.rounds, "rounds", c.rounds, "Rounds of the throughput.")
 	flag.IntVar(&c.podsPerSlice, "pods", c.podsPerSlice, "Pods of each line in a round of the throughput.")
 	flag.StringVar(&c.profile, "profile", "", "Write CPU profiles of the API server for each line of the throughput into this folder.")
+	flag.BoolVar(&c.limited, "limited", false, "Run the operator in a memory cgroup of the limit that config/manager sets; takes root.")
 	flag.Parse()
 	if *quick {
 		c.latencyTries, c.idle, c.rounds, c.podsPerSlice, c.models, c.assessments = 30, 20*time.Second, 10, 100, 1000, 1000
-		c.fleetNamespaces, c.foreignPods = 2, 5000
+		c.fleetNamespaces, c.foreignPods, c.revocations = 2, 5000, 20
 	}
 	c.only, c.arms = split(*only, ','), split(*arms, ';')
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
@@ -91,6 +95,16 @@ func run(ctx context.Context, c config) error {
 	if err := stack.BuildManager(ctx, manager); err != nil {
 		return err
 	}
+	if c.limited {
+		group, err := newCgroup()
+		if err != nil {
+			return fmt.Errorf("skipped, since the operator cannot be limited: %w", err)
+		}
+		defer group.remove()
+		if err := group.wrap(manager); err != nil {
+			return err
+		}
+	}
 	t := &table{}
 	for _, part := range []struct {
 		name    string
@@ -103,6 +117,8 @@ func run(ctx context.Context, c config) error {
 		{"policychange", measurePolicyChange},
 		{"fleet", measureFleet},
 		{"foreign", measureForeign},
+		{"hostile", measureHostile},
+		{"fat", measureFat},
 		{"throughput", measureThroughput},
 	} {
 		if !c.runs(part.name) {

@@ -12,4 +12,5 @@ var mutants = slices.Concat(
 	labelMutants,
 	shortfallMutants,
 	letterMutants,
+	tenantMutants,
 )

@@ -61,6 +61,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("the letter of a rule", letterTricks)
 	Describe("surroundings", surroundingTricks)
 	Describe("shortfalls", shortfallTricks)
+	Describe("tenants", tenantLoad)
 	Describe("faults", faults)
 	Describe("pauses", Ordered, pauses)
 	Describe("evidence that breaks things", evidenceFaults)

@@ -3,7 +3,8 @@
 //
 // It owns the reading of NetworkPolicies and nothing else. It is pure: it must not import our API types, a client,
 // controller-runtime or any other package of this module, only k8s.io/api, k8s.io/apimachinery, go4.org/netipx and the
-// standard library. It takes no clock and does no I/O; the same input gives the same sentences.
+// standard library. It takes no clock and does no I/O; the same input gives the same sentences. It remembers what it has read of a
+// policy, which is a tenant's and may be large, so that this is not read again for each pod.
 //
 // What it cannot see, and what other safeguards must answer for: whether the cluster's network plugin enforces
 // NetworkPolicies at all, policies of other kinds that are evaluated before them or add to them, further network
@@ -27,6 +28,8 @@ import (
 type Rule struct {
 	// Allowed holds the destinations outside the cluster that ipBlocks may name; nil means none.
 	Allowed *netipx.IPSet
+
+	readings *readings
 }
 
 // ParseRule makes a Rule of the CIDRs that ipBlocks may name. A CIDR with bits set beyond its prefix is refused, since
@@ -47,7 +50,7 @@ func ParseRule(cidrs []string) (Rule, error) {
 	if err != nil {
 		return Rule{}, fmt.Errorf("allowed CIDRs: %w", err)
 	}
-	return Rule{Allowed: set}, nil
+	return Rule{Allowed: set, readings: &readings{}}, nil
 }
 
 // Judge returns what is wrong with what the pod may send traffic to, given the NetworkPolicies of its namespace: one
@@ -72,19 +75,22 @@ func Judge(pod *corev1.Pod, frozen labels.Set, policies []networkingv1.NetworkPo
 		if policy.Namespace != pod.Namespace || !governs && len(policy.Spec.Egress) == 0 {
 			continue
 		}
-		name := "NetworkPolicy " + quote(policy.Name, maxName)
-		selector, err := parseSelector(&policy.Spec.PodSelector)
-		if err != nil {
+		if why, unread := policy.Annotations[Unread]; unread {
+			violations = append(violations, fmt.Sprintf("%s was not looked at, so it may allow everything: %s", nameOf(policy), plain(why, maxReason)))
+			continue
+		}
+		read := rule.read(policy)
+		if read.wrong != nil {
 			violations = append(violations, fmt.Sprintf("%s has an invalid podSelector, so whether it selects the pod "+
-				"is not known: %s", name, plain(err.Error(), maxReason)))
+				"is not known: %s", nameOf(policy), plain(read.wrong.Error(), maxReason)))
 			continue
 		}
-		if !mayMatch(selector, pod) {
+		if !mayMatch(read.selector, pod) {
 			continue
 		}
-		violations = append(violations, rule.judgeRules(name, policy.Spec.Egress)...)
+		violations = append(violations, read.faults...)
 		if governs {
-			isolation.add(name, policy, selector)
+			isolation.add(nameOf(policy), policy, read.selector)
 		}
 	}
 	if violation := isolation.violation(); violation != "" {
@@ -170,9 +176,23 @@ func (i *isolation) violation() string {
 	}
 }
 
+func sizeOf(selector *metav1.LabelSelector) int {
+	if selector == nil {
+		return 0
+	}
+	n := len(selector.MatchLabels) + len(selector.MatchExpressions)
+	for i := range selector.MatchExpressions {
+		n += len(selector.MatchExpressions[i].Values)
+	}
+	return n
+}
+
 // parseSelector converts a selector and, if it is invalid, names the same fault each time: the conversion of
 // apimachinery walks a map, and a sentence that changes by chance would be written to a status over and over.
 func parseSelector(selector *metav1.LabelSelector) (labels.Selector, error) {
+	if n := sizeOf(selector); n > maxSelector {
+		return nil, fmt.Errorf("it has %d requirements and values, and no more than %d are looked at", n, maxSelector)
+	}
 	parsed, err := metav1.LabelSelectorAsSelector(selector)
 	if err == nil {
 		return parsed, nil

@@ -1,6 +1,8 @@
 package egress
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -649,5 +652,81 @@ func TestParseRule(t *testing.T) {
 				t.Errorf("allowed (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestJudgeUnreadPolicy(t *testing.T) {
+	unread := func(p *networkingv1.NetworkPolicy) { p.Annotations = map[string]string{Unread: "it takes 2 MiB"} }
+	runCases(t, map[string]judgeCase{
+		"may allow everything": {policies: []networkingv1.NetworkPolicy{newPolicy("good"), newPolicy("fat", unread, to())},
+			want: []string{`NetworkPolicy "fat" was not looked at, so it may allow everything: it takes 2 MiB`}},
+		"isolates nothing": {policies: []networkingv1.NetworkPolicy{newPolicy("fat", unread)},
+			want: []string{`NetworkPolicy "fat" was not looked at, so it may allow everything: it takes 2 MiB`, notHeld}},
+		"of another namespace": {policies: []networkingv1.NetworkPolicy{newPolicy("good"), newPolicy("fat", unread, to(), inNamespace("other"))}},
+	})
+}
+
+// TestJudgeReadsAPolicyOnce: what is judged of a policy once is not judged again for each pod, until it changes.
+func TestJudgeReadsAPolicyOnce(t *testing.T) {
+	of := func(generation int64, options ...option) []networkingv1.NetworkPolicy {
+		policy := newPolicy("a", options...)
+		policy.UID, policy.Generation = "a", generation
+		return []networkingv1.NetworkPolicy{policy}
+	}
+	r := mustRule(t)
+	if got := Judge(newPod(), frozen, of(1), r); got != nil {
+		t.Fatalf("got %q", got)
+	}
+	if got := Judge(newPod(), frozen, of(1, to()), r); got != nil {
+		t.Errorf("a policy of the same generation was read again: %q", got)
+	}
+	if got := Judge(newPod(), frozen, of(2, to()), r); len(got) != 1 {
+		t.Errorf("a policy that has changed was not read again: %q", got)
+	}
+	if got := Judge(newPod(), frozen, of(1, to()), mustRule(t)); len(got) != 1 {
+		t.Errorf("a policy was not read anew under another rule: %q", got)
+	}
+}
+
+// TestReadingsAreBounded: a tenant may write as many policies as it likes.
+func TestReadingsAreBounded(t *testing.T) {
+	r := mustRule(t)
+	long := make([]string, maxSelector-2)
+	for i := range long {
+		long[i] = "v" + strconv.Itoa(i)
+	}
+	policy := newPolicy("a", selecting(expr("app", metav1.LabelSelectorOpNotIn, long...)))
+	policy.Generation = 1
+	for i := range 400 {
+		policy.UID = apitypes.UID(strconv.Itoa(i))
+		Judge(newPod(), frozen, []networkingv1.NetworkPolicy{policy}, r)
+	}
+	held := 0
+	for _, generation := range []map[version]*reading{r.readings.young, r.readings.old} {
+		for _, read := range generation {
+			held += read.size()
+		}
+	}
+	if held > 2*maxReadings || held == 0 {
+		t.Errorf("%d bytes are held, want at most %d", held, 2*maxReadings)
+	}
+}
+
+func TestJudgeHugePolicies(t *testing.T) {
+	many := make([]networkingv1.NetworkPolicyPeer, 100)
+	for i := range many {
+		many[i] = peer(everything(), nil)
+	}
+	got := Judge(newPod(), frozen, []networkingv1.NetworkPolicy{newPolicy("many", to(many...))}, Rule{})
+	if len(got) != maxTold+1 || !slices.Contains(got, `NetworkPolicy "many" breaks the rule in 80 more places`) {
+		t.Errorf("told %d faults of one policy: %q", len(got), got)
+	}
+	values := make([]string, maxSelector)
+	for i := range values {
+		values[i] = strconv.Itoa(i)
+	}
+	got = Judge(newPod(), frozen, []networkingv1.NetworkPolicy{newPolicy("wide", selecting(expr("app", metav1.LabelSelectorOpNotIn, values...)))}, Rule{})
+	if len(got) != 2 || !strings.Contains(got[0], "it has 1001 requirements and values, and no more than 1000 are looked at") {
+		t.Errorf("of a podSelector that is too large: %q", got)
 	}
 }

@@ -26,12 +26,12 @@ func Openings(namespace string, frozen labels.Set, policies []networkingv1.Netwo
 		if policy.Namespace != namespace || len(policy.Spec.Egress) == 0 {
 			continue
 		}
-		selector, err := parseSelector(&policy.Spec.PodSelector)
-		if err != nil {
+		read := rule.read(policy)
+		if read.wrong != nil {
 			continue // Judge holds it against every pod
 		}
-		editable, may := editable(selector, frozen)
-		if may && len(editable) > 0 && len(rule.judgeRules("", policy.Spec.Egress)) > 0 {
+		editable, may := editable(read.selector, frozen)
+		if may && len(editable) > 0 && len(read.faults) > 0 {
 			openings = append(openings, Opening{Policy: policy.Name, Labels: editable})
 		}
 	}

@@ -1,0 +1,30 @@
+package bypass
+
+const (
+	shares  = "internal/tenancy/shares.go"
+	cutting = "internal/tenancy/cut.go"
+	judging = "internal/safeguard/egress/egress.go"
+)
+
+// tenantMutants let one tenant take from all.
+var tenantMutants = []mutant{
+	{"pods-of-anybody-are-held", "of pods in namespaces that are not enrolled only a stub is held (`internal/tenancy`)", "they are held whole",
+		[]change{{shares, `	return s.account(namespace) != unenrolled`, `	return true`},
+			{shares, `	case !s.fits(h):`, `	case false:`}},
+		[]string{"50: pods of 1.3 MB"}},
+	{"stubs-are-not-read-anew", "the stubs of a namespace that is enrolled are read anew (`controllers/tenants`)", "they stay stubs",
+		[]change{{"controllers/tenants/keeper.go", `	if !k.Shares.Enrolled(stub.GetNamespace()) {
+		return nil, nil`, `	if true {
+		return nil, nil`}},
+		[]string{"50: pods of 1.3 MB"}},
+	{"unread-policies-allow-nothing", "a NetworkPolicy for which there was no room counts as one that allows everything (`internal/safeguard/egress`)",
+		"it counts as none",
+		[]change{{judging, `			violations = append(violations, fmt.Sprintf("%s was not looked at, so it may allow everything: %s", nameOf(policy), plain(why, maxReason)))
+			continue`, `			_ = why
+			continue`}},
+		[]string{"50: of what a namespace writes"}},
+	{"one-share-for-all", "each namespace has a share of what is held, and leaves as much for the others (`internal/tenancy`)",
+		"one takes all that there is, and the next gets nothing",
+		[]change{{shares, `s.accounts[h.account]+h.size <= s.total-s.used-h.size`, `h.size <= 0`}},
+		[]string{"50: of what a namespace writes"}},
+}
