@@ -75,14 +75,15 @@ func (s *Shares) account(namespace string) string {
 	return unenrolled
 }
 
-// Take asks for room for an object in the share of its namespace, in place of what is held of it already.
+// Take asks for room for an object in the share of its namespace, in place of what is held of it already. What is in the operator's
+// own namespaces takes no part in it: who may write there is trusted, and takes nothing from tenants.
 func (s *Shares) Take(namespace string, uid types.UID, size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.release(uid)
 	h := holding{s.account(namespace), size}
 	switch {
-	case size <= Small:
+	case size <= Small || s.own[h.account]:
 		return true
 	case !s.fits(h):
 		s.refused[uid] = h
@@ -96,7 +97,7 @@ func (s *Shares) Take(namespace string, uid types.UID, size int64) bool {
 
 // fits says whether an account would hold no more with something than would be free then.
 func (s *Shares) fits(h holding) bool {
-	return s.own[h.account] || s.accounts[h.account]+h.size <= s.total-s.used-h.size
+	return s.accounts[h.account]+h.size <= s.total-s.used-h.size
 }
 
 // MayFit says whether there may be room now for an object that was refused before.

@@ -39,8 +39,12 @@ func TestWhoeverTakesMuchLeavesRoomForOthers(t *testing.T) {
 	if diff := cmp.Diff([]int64{60, 30, 15, 7, 0}, got); diff != "" {
 		t.Errorf("MiB of each namespace in turn (-want +got):\n%s", diff)
 	}
-	if !s.Take("operator", "own", 50*mib) {
+	before, _ := s.Count()
+	if !s.Take("operator", "own", 500*mib) {
 		t.Error("the operator has no room in its own namespace")
+	}
+	if after, _ := s.Count(); after != before {
+		t.Errorf("what is in the operator's namespace takes %d bytes from tenants", after-before)
 	}
 	if !s.Take("a", "small", Small) {
 		t.Error("there is no room for an object that is as small as its stub")

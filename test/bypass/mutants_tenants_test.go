@@ -1,9 +1,10 @@
 package bypass
 
 const (
-	shares  = "internal/tenancy/shares.go"
-	cutting = "internal/tenancy/cut.go"
-	judging = "internal/safeguard/egress/egress.go"
+	shares   = "internal/tenancy/shares.go"
+	cutting  = "internal/tenancy/cut.go"
+	queueing = "controllers/fair/queue.go"
+	judging  = "internal/safeguard/egress/egress.go"
 )
 
 // tenantMutants let one tenant take from all.
@@ -27,4 +28,19 @@ var tenantMutants = []mutant{
 		"one takes all that there is, and the next gets nothing",
 		[]change{{shares, `s.accounts[h.account]+h.size <= s.total-s.used-h.size`, `h.size <= 0`}},
 		[]string{"50: of what a namespace writes"}},
+	{"one-line-for-all", "namespaces take turns in the queues (`controllers/fair`)", "what all namespaces wait for is in one line",
+		[]change{{queueing, `	urgent := q.urgent != nil && q.urgent(req)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed`, `	urgent := false
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed`},
+			{queueing, `	l.requests[req.Namespace] = append(l.requests[req.Namespace], req)`, `	l.requests[""] = append(l.requests[""], req)`},
+			{queueing, `	if len(l.requests[req.Namespace]) == 0 {
+		l.turns = append(l.turns, req.Namespace)
+	}`, `	if len(l.requests[""]) == 0 {
+		l.turns = append(l.turns, "")
+	}`}},
+		[]string{"51: a revocation in one namespace"}},
 }

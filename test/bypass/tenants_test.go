@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -16,11 +18,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
 )
 
 // fat is about as large as an object gets.
 const fat = 1300 << 10
+
+// busyPatience is how long hundreds of models may take on a slow machine.
+const busyPatience = time.Minute
 
 // tenantLoad is what one tenant does to all.
 func tenantLoad() {
@@ -71,6 +77,42 @@ func tenantLoad() {
 			Expect(t.editor.Delete(ctx, fatPolicy(t.namespace, fmt.Sprint("fat-", i)))).To(Succeed())
 		}
 		t.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
+	})
+
+	It("51: a revocation in one namespace does not wait until all models of another have been judged", func(ctx SpecContext) {
+		const many = 200
+		busy, t := newTenant(ctx, policyName), newTenant(ctx, policyName)
+		var group errgroup.Group
+		group.SetLimit(8)
+		for i := range many {
+			group.Go(func() error {
+				return busy.editor.Create(ctx, builder.ModelDeployment(busy.namespace, fmt.Sprint("m", i)).Level(builder.ASL3).Build())
+			})
+		}
+		Expect(group.Wait()).To(Succeed())
+		busy.limitEgress(ctx)
+		t.limitEgress(ctx)
+		t.waitVerdict(ctx, llama, v1alpha1.OutcomeCleared)
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(busy.verdicts(ctx)).To(HaveKeyWithValue(v1alpha1.OutcomeCleared, many+2))
+		}).WithTimeout(busyPatience).Should(Succeed())
+
+		revoked := t.firstWithout(ctx, llama)
+		held := busy.versionsOfHeld(ctx, many)
+		busy.openEgress(ctx)
+		t.openEgress(ctx)
+		var at int
+		Eventually(ctx, revoked).WithTimeout(busyPatience).Should(Receive(&at))
+		var versions []int
+		Eventually(ctx, held).WithTimeout(busyPatience).Should(Receive(&versions))
+		later := 0
+		for _, version := range versions {
+			if version > at {
+				later++
+			}
+		}
+		AddReportEntry("models of the busy namespace that were judged later", ReportEntryVisibilityFailureOrVerbose, later)
+		Expect(later).To(BeNumerically(">", many/4), "models of the busy namespace that were judged after the revocation took effect")
 	})
 }
 
@@ -125,4 +167,70 @@ func (t *tenant) waitMessage(ctx context.Context, model, safeguard, words string
 		g.Expect(admin.Get(ctx, t.key(model), md)).To(Succeed())
 		g.Expect(md.Status.Safeguards).To(ContainElement(And(HaveField("Name", safeguard), HaveField("Message", ContainSubstring(words)))))
 	}).Should(Succeed())
+}
+
+// verdicts counts the models of the namespace by verdict.
+func (t *tenant) verdicts(ctx context.Context) map[v1alpha1.Outcome]int {
+	GinkgoHelper()
+	list := &v1alpha1.ModelDeploymentList{}
+	Expect(admin.List(ctx, list, client.InNamespace(t.namespace))).To(Succeed())
+	n := map[v1alpha1.Outcome]int{}
+	for i := range list.Items {
+		n[list.Items[i].Status.Verdict]++
+	}
+	return n
+}
+
+// firstWithout gives the resourceVersion of the first clearances that lack a model.
+func (t *tenant) firstWithout(ctx context.Context, model string) <-chan int {
+	GinkgoHelper()
+	at := make(chan int, 1)
+	sent := false
+	follow(ctx, t.namespace, &corev1.ConfigMapList{}, func(cm *corev1.ConfigMap) {
+		if cm.Name == v1alpha1.ClearancesName && !admission.Find(cm.Data, model).Cleared() && !sent {
+			sent = true
+			at <- version(cm)
+		}
+	})
+	return at
+}
+
+// versionsOfHeld gives the resourceVersions at which so many models were first seen to be held.
+func (t *tenant) versionsOfHeld(ctx context.Context, models int) <-chan []int {
+	GinkgoHelper()
+	all := make(chan []int, 1)
+	var versions []int
+	seen := map[string]bool{}
+	follow(ctx, t.namespace, &v1alpha1.ModelDeploymentList{}, func(md *v1alpha1.ModelDeployment) {
+		if md.Status.Verdict != v1alpha1.OutcomeHeld || seen[md.Name] {
+			return
+		}
+		seen[md.Name] = true
+		if versions = append(versions, version(md)); len(versions) == models {
+			all <- versions
+		}
+	})
+	return all
+}
+
+// follow watches the objects of a namespace until the spec is over.
+func follow[T client.Object](ctx context.Context, namespace string, list client.ObjectList, see func(T)) {
+	GinkgoHelper()
+	watcher, err := client.NewWithWatch(cluster.RESTConfig(), client.Options{Scheme: scheme, Mapper: mapper})
+	Expect(err).NotTo(HaveOccurred())
+	events, err := watcher.Watch(ctx, list, client.InNamespace(namespace))
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(events.Stop)
+	go func() {
+		for e := range events.ResultChan() {
+			if o, ok := e.Object.(T); ok {
+				see(o)
+			}
+		}
+	}()
+}
+
+func version(o client.Object) int {
+	n, _ := strconv.Atoi(o.GetResourceVersion())
+	return n
 }
