@@ -14,9 +14,8 @@ var tenantMutants = []mutant{
 			{shares, `	case !s.fits(h):`, `	case false:`}},
 		[]string{"50: pods of 1.3 MB"}},
 	{"stubs-are-not-read-anew", "the stubs of a namespace that is enrolled are read anew (`controllers/tenants`)", "they stay stubs",
-		[]change{{"controllers/tenants/keeper.go", `	if !k.Shares.Enrolled(stub.GetNamespace()) {
-		return nil, nil`, `	if true {
-		return nil, nil`}},
+		[]change{{"controllers/tenants/keeper.go", `	if _, declared := stub.(*v1alpha1.Attestation); !declared && !k.Shares.Enrolled(stub.GetNamespace()) {`,
+			`	if _, declared := stub.(*v1alpha1.Attestation); !declared {`}},
 		[]string{"50: pods of 1.3 MB"}},
 	{"unread-policies-allow-nothing", "a NetworkPolicy for which there was no room counts as one that allows everything (`internal/safeguard/egress`)",
 		"it counts as none",
