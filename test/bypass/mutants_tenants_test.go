@@ -23,10 +23,6 @@ var tenantMutants = []mutant{
 			continue`, `			_ = why
 			continue`}},
 		[]string{"50: of what a namespace writes"}},
-	{"one-share-for-all", "each namespace has a share of what is held, and leaves as much for the others (`internal/tenancy`)",
-		"one takes all that there is, and the next gets nothing",
-		[]change{{shares, `s.accounts[h.account]+h.size <= s.total-s.used-h.size`, `h.size <= 0`}},
-		[]string{"50: of what a namespace writes"}},
 	{"one-line-for-all", "namespaces take turns in the queues (`controllers/fair`)", "what all namespaces wait for is in one line",
 		[]change{{queueing, `	urgent := q.urgent != nil && q.urgent(req)
 	q.mu.Lock()
