@@ -127,8 +127,8 @@ func Trim(o metav1.Object) {
 	if labels := o.GetLabels(); Size(&labels) > Small {
 		o.SetLabels(nil)
 	}
-	if owners := o.GetOwnerReferences(); Size(&owners) > Small {
-		o.SetOwnerReferences(nil)
+	if owners := o.GetOwnerReferences(); Size(&owners) > Small { // that there are some is looked at
+		o.SetOwnerReferences([]metav1.OwnerReference{{Kind: "Many"}})
 	}
 	if finalizers := o.GetFinalizers(); Size(&finalizers) > Small {
 		o.SetFinalizers(nil)

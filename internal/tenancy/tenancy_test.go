@@ -202,4 +202,9 @@ func TestTrimLeavesWhatIsLookedAt(t *testing.T) {
 	if diff := cmp.Diff(want, md); diff != "" {
 		t.Errorf("trimmed (-want +got):\n%s", diff)
 	}
+	md.OwnerReferences = []metav1.OwnerReference{{Name: strings.Repeat("x", mib)}}
+	Trim(md)
+	if len(md.OwnerReferences) != 1 || Size(md) > 4*Small {
+		t.Errorf("of large owner references %d are left in %d bytes, want a small one", len(md.OwnerReferences), Size(md))
+	}
 }
