@@ -5,10 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -28,7 +31,13 @@ func deployed(t *testing.T) (*appsv1.Deployment, config) {
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	c.bind(flags)
-	if err := flags.Parse(d.Spec.Template.Spec.Containers[0].Args); err != nil || flags.NArg() > 0 {
+	manager := d.Spec.Template.Spec.Containers[0]
+	limit := strconv.FormatInt(manager.Resources.Limits.Memory().Value(), 10)
+	var args []string
+	for _, arg := range manager.Args { // as the kubelet makes them
+		args = append(args, strings.ReplaceAll(arg, "$(MEMORY_LIMIT)", limit))
+	}
+	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
 		t.Fatalf("the arguments of config/manager: %v, %v", err, flags.Args())
 	}
 	return d, c
@@ -44,6 +53,17 @@ func mounted(t *testing.T, d *appsv1.Deployment, path string) (name string, read
 	}
 	t.Fatalf("%s is on no volume", path)
 	return "", false
+}
+
+func TestTheManagerKnowsItsMemoryLimit(t *testing.T) {
+	d, c := deployed(t)
+	env := d.Spec.Template.Spec.Containers[0].Env
+	if i := slices.IndexFunc(env, func(e corev1.EnvVar) bool { return e.Name == "MEMORY_LIMIT" }); i < 0 || env[i].ValueFrom.ResourceFieldRef.Resource != "limits.memory" {
+		t.Errorf("MEMORY_LIMIT is not the limit of the container: %v", env)
+	}
+	if c.memoryLimit != defaultMemory {
+		t.Errorf("--memory-limit is %d in config/manager, and %d is taken for it where there is none", c.memoryLimit, defaultMemory)
+	}
 }
 
 func TestTheKeyOfTheRecordIsMountedFromASecretAndNotBesideTheLog(t *testing.T) {
