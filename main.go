@@ -189,7 +189,7 @@ func (c *config) shares() *tenancy.Shares {
 // for what is being read and judged, and for the garbage collector.
 const heldPart = 5
 
-// cacheOptions keep memory to what we manage: pods that name a model, policies that are ours, and of ConfigMaps only clearances,
+// cacheOptions keep memory to what we manage: pods that name a model, policies that are ours, and of LimitRanges only clearances,
 // since no others may be read. Of what tenants write there is held what their shares have room for.
 func cacheOptions(shares *tenancy.Shares) cache.Options {
 	named, err := labels.NewRequirement(v1alpha1.ModelLabel, selection.Exists, nil)
@@ -205,7 +205,7 @@ func cacheOptions(shares *tenancy.Shares) cache.Options {
 			&v1alpha1.Approval{}:                            {Transform: cut(tenancy.Trim)},
 			&v1alpha1.Waiver{}:                              {Transform: cut(tenancy.Trim)},
 			&networkingv1.NetworkPolicy{}:                   {Transform: cut(shares.NetworkPolicy)},
-			&corev1.ConfigMap{}:                             clearances,
+			&corev1.LimitRange{}:                            clearances,
 			&admissionv1.MutatingAdmissionPolicy{}:          ours,
 			&admissionv1.MutatingAdmissionPolicyBinding{}:   ours,
 			&admissionv1.ValidatingAdmissionPolicy{}:        ours,

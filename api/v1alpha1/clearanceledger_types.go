@@ -7,7 +7,8 @@ import (
 const (
 	// LedgerName is the name of every ClearanceLedger.
 	LedgerName = "interlock"
-	// ClearancesName is the name of the ConfigMap in a namespace that is enforced, which the API server reads at every pod.
+	// ClearancesName is the name of the LimitRange in a namespace that is enforced, whose annotations the API server reads at
+	// every pod. It limits nothing.
 	ClearancesName = "interlock-clearances"
 )
 
@@ -66,7 +67,7 @@ type Notice struct {
 }
 
 // ClearanceLedger holds what was decided of the models of a namespace, which the API server tells whoever applies a workload.
-// What it enforces is in the ConfigMap interlock-clearances beside it. Only the operator writes either.
+// What it enforces is in the LimitRange interlock-clearances beside it. Only the operator writes either.
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Namespaced,categories=interlock
 // +kubebuilder:printcolumn:name="Policy",type=string,JSONPath=`.spec.policy`

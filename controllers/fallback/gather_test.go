@@ -66,7 +66,7 @@ func TestStanding(t *testing.T) {
 			if tc.decided != "" {
 				r.Board.Put(big, []verdicts.Judgement{{Label: v1alpha1.EnforceLabel, Policy: tc.policy, Verdict: decision.Verdict{Outcome: tc.decided}}}, fresh.Proof{})
 			}
-			s, _, err := r.standing(t.Context(), big, clearances.Build().Data)
+			s, _, err := r.standing(t.Context(), big, clearances.Build().Annotations)
 			if err != nil || s.Outcome != tc.want || s.Ready != 1 || s.Admitted != 3 {
 				t.Errorf("%+v, %v; want %q", s, err, tc.want)
 			}

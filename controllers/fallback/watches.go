@@ -30,7 +30,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ModelDeployment{}, handler.EnqueueRequestsFromMapFunc(r.concerned)). // and its status: verdicts
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.concernedByPod), builder.WithPredicates(serviceChanged())).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.allOf), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.allIn)).
+		Watches(&corev1.LimitRange{}, handler.EnqueueRequestsFromMapFunc(r.allIn)).
 		WatchesRawSource(retry.Recall("what leads to fallbacks", r.Traffic.Recall)).
 		Complete(r)
 }

@@ -1,4 +1,4 @@
-// Package ledger writes what was decided of all models of a namespace into the ConfigMap that the API server enforces and the
+// Package ledger writes what was decided of all models of a namespace into the LimitRange that the API server enforces and the
 // ClearanceLedger that it tells people, many models in one write, and keeps them as they should be.
 package ledger
 
@@ -49,14 +49,14 @@ type Reconciler struct {
 	sources sources
 }
 
-// RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no ConfigMap from us that we may
-// not change. The API server takes an admission policy only from who may get all objects of its parameter kind. Of ConfigMaps
-// it asks for the name "*", which no ConfigMap can have, so that is what is granted.
+// RBAC sees no name at a creation: the API takes no other name of a ledger, and LedgerPolicy no LimitRange from us that we may
+// not change. The API server takes an admission policy only from who may get all objects of its parameter kind. Of LimitRanges
+// it asks for the name "*", which no LimitRange can have, so that is what is granted.
 // +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups=interlock.dev,resources=clearanceledgers,resourceNames=interlock,verbs=update;delete
-// +kubebuilder:rbac:groups="",resources=configmaps,verbs=create
-// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames="*",verbs=get
-// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=interlock-clearances,verbs=get;list;watch;update;delete
+// +kubebuilder:rbac:groups="",resources=limitranges,verbs=create
+// +kubebuilder:rbac:groups="",resources=limitranges,resourceNames="*",verbs=get
+// +kubebuilder:rbac:groups="",resources=limitranges,resourceNames=interlock-clearances,verbs=get;list;watch;update;delete
 
 // SetupWithManager watches what changes either. Requests name a namespace.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -64,7 +64,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("ledger").
 		WithOptions(fair.Options(4, nil)).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
+		Watches(&corev1.LimitRange{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
 		Watches(&v1alpha1.ModelDeployment{}, r.declarationsHandler()).
 		Watches(&v1alpha1.ClearanceLedger{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
 		WatchesRawSource(r.Board.Changes()).
@@ -97,7 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.ClearancesName}}
+	clearances := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: req.Name, Name: v1alpha1.ClearancesName}}
 	write := func(allowed func(is, was admission.Standing) admission.Standing) error {
 		return r.keep(ctx, ns, clearances, r.enforced(ns), func() context.Context {
 			return r.fillClearances(ctx, clearances, ns, models.Items, declared, allowed)
@@ -119,7 +119,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		// The cache is behind; what it lacks wakes us, and if it does not, this does.
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
-	if err == nil && undeclared(clearances.Data, models.Items) {
+	if err == nil && undeclared(clearances.Annotations, models.Items) {
 		return ctrl.Result{RequeueAfter: closedAgain}, nil
 	}
 	return ctrl.Result{}, err
@@ -150,7 +150,7 @@ func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata,
 		return r.Client.Create(ctx, o, client.FieldOwner(FieldManager))
 	case err != nil:
 		return fmt.Errorf("get %s: %w", o.GetName(), err)
-	case !wanted || frozen(o):
+	case !wanted:
 		return r.remove(ctx, o)
 	}
 	before := o.DeepCopyObject()
@@ -163,13 +163,6 @@ func (r *Reconciler) keep(ctx context.Context, ns *metav1.PartialObjectMetadata,
 	log.FromContext(ctx).V(1).Info("Writing", "object", client.ObjectKeyFromObject(o))
 	metrics.LedgerWrites.WithLabelValues(o.GetName()).Inc()
 	return r.Client.Update(ctx, o, client.FieldOwner(FieldManager))
-}
-
-// frozen says whether what an object holds cannot be changed. Whoever may write ConfigMaps can have made such a one before
-// Interlock was installed.
-func frozen(o client.Object) bool {
-	cm, ok := o.(*corev1.ConfigMap)
-	return ok && cm.Immutable != nil && *cm.Immutable
 }
 
 // remove deletes an object, and lets nobody's finalizer keep it.
@@ -189,17 +182,17 @@ func (r *Reconciler) remove(ctx context.Context, o client.Object) error {
 // changed is written only while it is proved that what it rests on is current, which the returned context sees to; else
 // the model is decided anew.
 func (r *Reconciler) fillClearances(
-	ctx context.Context, cm *corev1.ConfigMap, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment,
+	ctx context.Context, o *corev1.LimitRange, ns *metav1.PartialObjectMetadata, models []v1alpha1.ModelDeployment,
 	sources string, allowed func(is, was admission.Standing) admission.Standing) context.Context {
 	clearances := admission.Clearances{Sources: sources,
 		Policy: ns.Labels[v1alpha1.EnforceLabel], DefaultModel: ns.Labels[v1alpha1.ModelLabel], Coverage: ns.Labels[v1alpha1.CoverageLabel],
-		Models: map[string]admission.Standing{}, Shortfalls: r.Board.Shortfalls(ns.Name, cm.Data, r.Clock.Now())}
+		Models: map[string]admission.Standing{}, Shortfalls: r.Board.Shortfalls(ns.Name, o.Annotations, r.Clock.Now())}
 	var proofs []fresh.Proof
 	for i := range models {
 		model := client.ObjectKeyFromObject(&models[i])
 		var stands admission.Standing
-		if admission.PolicyOf(cm.Data) == clearances.Policy {
-			stands = admission.Find(cm.Data, model.Name)
+		if admission.PolicyOf(o.Annotations) == clearances.Policy {
+			stands = admission.Find(o.Annotations, model.Name)
 		}
 		judgements, proof, decided := r.Board.Proven(model)
 		j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
@@ -218,13 +211,13 @@ func (r *Reconciler) fillClearances(
 		}
 		clearances.Models[model.Name] = allowed(clearances.Models[model.Name], stands)
 	}
-	r.keepClosed(ctx, ns.Name, clearances, cm.Data)
-	data, left := clearances.Data()
+	r.keepClosed(ctx, ns.Name, clearances, o.Annotations)
+	annotations, left := clearances.Annotations()
 	if len(left) > 0 {
-		log.FromContext(ctx).Info("A ConfigMap has no room for these models, so their pods are held: serve them from another namespace", "models", left)
+		log.FromContext(ctx).Info("The clearances have no room for these models, so their pods are held: serve them from another namespace", "models", left)
 	}
-	cm.Data, cm.BinaryData, cm.Finalizers, cm.OwnerReferences = data, nil, nil, nil
-	cm.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
+	o.Annotations, o.Labels = annotations, map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}
+	o.Finalizers, o.OwnerReferences, o.Spec = nil, nil, corev1.LimitRangeSpec{}
 	return fresh.Bind(ctx, proofs...)
 }
 

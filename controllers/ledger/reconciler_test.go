@@ -183,7 +183,7 @@ func TestClearances(t *testing.T) {
 				c.decide(model, judgement)
 			}
 			c.reconcile(t, "serving")
-			if diff := cmp.Diff(clearances("rsp", tc.want...).Build().Data, c.data(t)); diff != "" {
+			if diff := cmp.Diff(clearances("rsp", tc.want...).Build().Annotations, c.data(t)); diff != "" {
 				t.Errorf("clearances (-want +got):\n%s", diff)
 			}
 			if again := c.reconcile(t, "serving"); again != nil {
@@ -212,8 +212,8 @@ func TestLedgersComeAndGo(t *testing.T) {
 		"narrowed, and with a default":     {serving().Accelerators().DefaultModel("opus"), []client.Object{clearances("rsp").Build(), ledger("rsp")}, []string{"update interlock-clearances", "update interlock"}},
 		"a clearance that somebody forged": {serving(), []client.Object{clearances("rsp", "forged").Build(), ledger("rsp")}, []string{"update interlock-clearances"}},
 		"forged where nothing is enforced": {builder.Namespace("serving"), []client.Object{clearances("rsp", "forged").Build()}, []string{"delete interlock-clearances"}},
-		"forged, to be taken for another's": {serving(), []client.Object{planted(func(cm *corev1.ConfigMap) {
-			cm.Finalizers, cm.Labels, cm.BinaryData = []string{"example.com/stay"}, nil, map[string][]byte{"model.x": {0}}
+		"forged, to be taken for another's": {serving(), []client.Object{planted(func(cm *corev1.LimitRange) {
+			cm.Finalizers, cm.Labels = []string{"example.com/stay"}, nil
 		}), ledger("rsp")}, []string{"update interlock-clearances"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestLedgersComeAndGo(t *testing.T) {
 	t.Run("what is said of the namespace", func(t *testing.T) {
 		c := newCluster(t, serving().Accelerators().DefaultModel("opus").Build())
 		c.reconcile(t, "serving")
-		want := clearances("rsp").Default("opus").Coverage(v1alpha1.CoverageAccelerators).Build().Data
+		want := clearances("rsp").Default("opus").Coverage(v1alpha1.CoverageAccelerators).Build().Annotations
 		if diff := cmp.Diff(want, c.data(t)); diff != "" {
 			t.Errorf("clearances (-want +got):\n%s", diff)
 		}
@@ -242,25 +242,29 @@ func TestLedgersComeAndGo(t *testing.T) {
 	}
 }
 
-// planted is a ConfigMap that clears a model, as somebody may have made it before Interlock was installed.
-func planted(change func(*corev1.ConfigMap)) *corev1.ConfigMap {
+// planted is a LimitRange that clears a model, as somebody may have made it before Interlock was installed.
+func planted(change func(*corev1.LimitRange)) *corev1.LimitRange {
 	cm := clearances("rsp", "forged").Build()
 	change(cm)
 	return cm
 }
 
-// TestWhatCannotBeChangedIsReplaced: an immutable ConfigMap that a finalizer keeps would clear for ever.
-func TestWhatCannotBeChangedIsReplaced(t *testing.T) {
-	c := newCluster(t, serving().Build(), ledger("rsp"), planted(func(cm *corev1.ConfigMap) {
-		cm.Immutable, cm.Finalizers = new(true), []string{"example.com/stay"}
+// TestWhatWasPlantedIsTakenOver: nothing of what others wrote into it stays.
+func TestWhatWasPlantedIsTakenOver(t *testing.T) {
+	c := newCluster(t, serving().Build(), ledger("rsp"), planted(func(o *corev1.LimitRange) {
+		o.Annotations["example.com/long"] = strings.Repeat("x", 200_000)
+		o.Spec.Limits = []corev1.LimitRangeItem{{Type: corev1.LimitTypePod}}
+		o.Finalizers = []string{"example.com/stay"}
 	}))
-	if diff := cmp.Diff([]string{"update interlock-clearances", "delete interlock-clearances"}, c.reconcile(t, "serving")); diff != "" {
+	if diff := cmp.Diff([]string{"update interlock-clearances"}, c.reconcile(t, "serving")); diff != "" {
 		t.Errorf("writes (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"create interlock-clearances"}, c.reconcile(t, "serving")); diff != "" {
-		t.Errorf("then (-want +got):\n%s", diff)
+	want, got := clearances("rsp").Build(), &corev1.LimitRange{}
+	if err := c.Client.Get(t.Context(), client.ObjectKeyFromObject(want), got); err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(clearances("rsp").Build().Data, c.data(t)); diff != "" {
+	got.TypeMeta, got.ResourceVersion, got.ManagedFields = want.TypeMeta, "", nil
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("clearances (-want +got):\n%s", diff)
 	}
 }
@@ -310,12 +314,12 @@ func TestPolicyChangedMeanwhile(t *testing.T) {
 	c.reconcile(t, "serving")
 	c.relabel(t, builder.Namespace("serving").Enforce("stricter").Build())
 	c.reconcile(t, "serving")
-	if diff := cmp.Diff(clearances("stricter").Build().Data, c.data(t)); diff != "" {
+	if diff := cmp.Diff(clearances("stricter").Build().Annotations, c.data(t)); diff != "" {
 		t.Errorf("before it is decided anew (-want +got):\n%s", diff)
 	}
 	c.decide("opus", enforced("stricter", v1alpha1.OutcomeCleared))
 	c.reconcile(t, "serving")
-	if diff := cmp.Diff(clearances("stricter", "opus").Build().Data, c.data(t)); diff != "" {
+	if diff := cmp.Diff(clearances("stricter", "opus").Build().Annotations, c.data(t)); diff != "" {
 		t.Errorf("after (-want +got):\n%s", diff)
 	}
 }
@@ -362,7 +366,7 @@ func TestNoticesWithoutRoom(t *testing.T) {
 
 // TestFailedWrites: nobody is told that a write went well which did not, and another's write is no failure.
 func TestFailedWrites(t *testing.T) {
-	resource := corev1.SchemeGroupVersion.WithResource("configmaps").GroupResource()
+	resource := corev1.SchemeGroupVersion.WithResource("limitranges").GroupResource()
 	for name, tc := range map[string]struct {
 		err    error
 		failed bool
@@ -385,7 +389,7 @@ func TestFailedWrites(t *testing.T) {
 			}
 			delete(c.fails, "update interlock-clearances")
 			c.reconcile(t, "serving")
-			if diff := cmp.Diff(clearances("rsp", "opus").Build().Data, c.data(t)); diff != "" {
+			if diff := cmp.Diff(clearances("rsp", "opus").Build().Annotations, c.data(t)); diff != "" {
 				t.Errorf("tried again (-want +got):\n%s", diff)
 			}
 		})

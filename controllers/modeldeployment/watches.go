@@ -47,7 +47,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(r.Evidence.Store.Arrivals(handler.EnqueueRequestsFromMapFunc(r.modelsAttested))).
 		Watches(&v1alpha1.Approval{}, handler.EnqueueRequestsFromMapFunc(r.modelsApproved), specChanged).
 		Watches(&v1alpha1.Waiver{}, handler.EnqueueRequestsFromMapFunc(modelWaived), specChanged).
-		Watches(&corev1.ConfigMap{}, clearancesHandler{r}).
+		Watches(&corev1.LimitRange{}, clearancesHandler{r}).
 		WatchesRawSource(r.Record.Changes()).
 		WatchesRawSource(r.Board.Recalled()).
 		WatchesRawSource(retry.Recall("stopped workloads", r.Workloads.Recall)).
@@ -244,15 +244,15 @@ func (h clearancesHandler) Generic(ctx context.Context, e event.GenericEvent, q 
 
 // Update wakes the models whose standing has come, gone or changed.
 func (h clearancesHandler) Update(ctx context.Context, e event.UpdateEvent, q queue) {
-	before, ok1 := e.ObjectOld.(*corev1.ConfigMap)
-	after, ok2 := e.ObjectNew.(*corev1.ConfigMap)
-	if !ok1 || !ok2 || admission.PolicyOf(before.Data) != admission.PolicyOf(after.Data) {
+	before, ok1 := e.ObjectOld.(*corev1.LimitRange)
+	after, ok2 := e.ObjectNew.(*corev1.LimitRange)
+	if !ok1 || !ok2 || admission.PolicyOf(before.Annotations) != admission.PolicyOf(after.Annotations) {
 		h.all(ctx, e.ObjectNew, q)
 		return
 	}
-	for _, model := range admission.Changed(before.Data, after.Data) {
+	for _, model := range admission.Changed(before.Annotations, after.Annotations) {
 		request := requests(after.Namespace, model)[0]
-		switch had, has := admission.Find(before.Data, model).Cleared(), admission.Find(after.Data, model).Cleared(); {
+		switch had, has := admission.Find(before.Annotations, model).Cleared(), admission.Find(after.Annotations, model).Cleared(); {
 		case has:
 			h.r.intruders.regained(request.NamespacedName)
 		case had:

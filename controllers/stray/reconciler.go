@@ -80,7 +80,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	clearances := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: v1alpha1.ClearancesName}}
+	clearances := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: v1alpha1.ClearancesName}}
 	switch err := r.Client.Get(ctx, client.ObjectKeyFromObject(clearances), clearances); {
 	case apierrors.IsNotFound(err) && ns.DeletionTimestamp == nil:
 		return ctrl.Result{}, nil // They are about to come, and before that nothing is done to pods.
@@ -110,7 +110,7 @@ func (r *Reconciler) policy(ctx context.Context, name string) (*v1alpha1.Scaling
 }
 
 // act takes the steps that are due. Without a policy none is: the strays stay until somebody says what is to be done.
-func (r *Reconciler) act(ctx context.Context, clearances *corev1.ConfigMap, found strays, s decision.Shortfall,
+func (r *Reconciler) act(ctx context.Context, clearances *corev1.LimitRange, found strays, s decision.Shortfall,
 	policy *v1alpha1.ScalingPolicy, now time.Time) (ctrl.Result, error) {
 	wait := recount
 	var errs []error
@@ -118,7 +118,7 @@ func (r *Reconciler) act(ctx context.Context, clearances *corev1.ConfigMap, foun
 		since, levels := s.Since, []string(nil)
 		if model != "" {
 			// Its own shortfall may have begun before its declaration was taken back.
-			known := r.Board.Shortfall(types.NamespacedName{Namespace: clearances.Namespace, Name: model}, clearances.Data)
+			known := r.Board.Shortfall(types.NamespacedName{Namespace: clearances.Namespace, Name: model}, clearances.Annotations)
 			since, levels = decision.Sooner(since, known.Since), decision.EveryLevel(policy)
 		}
 		measures := decision.OnShortfall(policy, since, now, levels...)
@@ -136,10 +136,10 @@ func (r *Reconciler) act(ctx context.Context, clearances *corev1.ConfigMap, foun
 
 // remember keeps on the board since when there are strays, for the clearances to keep, and tells people when that begins and
 // ends. In a namespace that terminates they have been there since that began at the latest: what kept the time may be gone.
-func (r *Reconciler) remember(ns *metav1.PartialObjectMetadata, clearances *corev1.ConfigMap, found strays, policy *v1alpha1.ScalingPolicy,
+func (r *Reconciler) remember(ns *metav1.PartialObjectMetadata, clearances *corev1.LimitRange, found strays, policy *v1alpha1.ScalingPolicy,
 	now time.Time) decision.Shortfall {
 	key := types.NamespacedName{Namespace: ns.Name, Name: admission.Strays}
-	known := r.Board.Shortfall(key, clearances.Data)
+	known := r.Board.Shortfall(key, clearances.Annotations)
 	s := known.Quiet(now)
 	some := found.count() > 0
 	if some {

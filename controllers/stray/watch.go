@@ -42,7 +42,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("stray").
 		WithOptions(fair.Options(4, nil)).
 		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(enrolmentChanged())).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(byNamespace), comesOrGoes).
+		Watches(&corev1.LimitRange{}, handler.EnqueueRequestsFromMapFunc(byNamespace), comesOrGoes).
 		Watches(&v1alpha1.ModelDeployment{}, handler.EnqueueRequestsFromMapFunc(byNamespace), comesOrGoes).
 		Watches(&v1alpha1.ScalingPolicy{}, handler.EnqueueRequestsFromMapFunc(r.namespacesUnder), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)

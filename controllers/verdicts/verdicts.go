@@ -59,11 +59,11 @@ func (j Judgement) Standing() admission.Standing {
 
 // Enforced gives what the API server enforces of the models of a namespace, see admission.Find; nil, of none.
 func Enforced(ctx context.Context, reader client.Reader, namespace string) (map[string]string, error) {
-	clearances := &corev1.ConfigMap{}
+	clearances := &corev1.LimitRange{}
 	if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ClearancesName}, clearances); client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("get clearances: %w", err)
 	}
-	return clearances.Data, nil
+	return clearances.Annotations, nil
 }
 
 // Board holds the judgements on every model. It is safe for concurrent use.

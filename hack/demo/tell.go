@@ -42,7 +42,7 @@ func setUp(ctx context.Context, s *story) *stack.Manager {
 	s.run(ctx, "create rolebinding team --clusterrole=edit --user=serving-team -n team-a")
 	s.run(ctx, "create clusterrole namespace-editor --verb=get,update,patch --resource=namespaces")
 	s.run(ctx, "create clusterrolebinding namespace-editor --clusterrole=namespace-editor --user=serving-team")
-	s.until(ctx, "the namespace has its clearances", "get configmaps,clearanceledgers -n team-a", contains("interlock-clearances", "clearanceledger.interlock.dev/interlock"))
+	s.until(ctx, "the namespace has its clearances", "get limitranges,clearanceledgers -n team-a", contains("interlock-clearances", "clearanceledger.interlock.dev/interlock"))
 	return operator
 }
 
@@ -128,23 +128,23 @@ func killOperator(ctx context.Context, s *story, operator *stack.Manager) {
 		"create --raw /api/v1/namespaces/team-a/pods/rogue/binding -f -", "schedulingGates")
 	s.say("The team, which may edit namespaces, takes team-a out of the policy: refused.")
 	s.refused(ctx, s.team, "", "label namespace team-a interlock.dev/enforce-", "needs the RBAC verb enroll")
-	s.say("The team, which may edit ConfigMaps, clears the rogue model in the one that the API server reads, and a cluster admin tries as well: refused.")
-	const forge = `patch configmap interlock-clearances -n team-a --type=merge -p {"data":{"clearances":"\nrogue\u00200\n"}}`
-	s.refused(ctx, s.team, "", forge, "only Interlock writes its verdicts")
+	s.say("The team clears the rogue model in what the API server reads: no right of theirs allows it. A cluster admin tries as well: refused.")
+	const forge = `patch limitrange interlock-clearances -n team-a --type=merge -p {"metadata":{"annotations":{"interlock.dev/clearances":"\nrogue\u00200\n"}}}`
+	s.refused(ctx, s.team, "", forge, "cannot patch resource")
 	s.refused(ctx, s.stack.Kubeconfig(), "", forge, "only Interlock writes its verdicts")
 	s.outlast(ctx)
 }
 
 // outlast waits until the lease has run out, with nobody there to renew it.
 func (s *story) outlast(ctx context.Context) {
-	_, lease, _ := strings.Cut(s.query(ctx, "get configmap interlock-clearances -n team-a -o jsonpath={.data.leases}"), " ")
+	_, lease, _ := strings.Cut(s.query(ctx, `get limitrange interlock-clearances -n team-a -o jsonpath={.metadata.annotations.interlock\.dev/leases}`), " ")
 	end, _, _ := strings.Cut(lease, " ")
 	until, err := time.Parse(time.RFC3339, end)
 	if s.err == nil {
 		s.err = err
 	}
 	s.say("The clearance of the first model is not renewed by anybody: at %s it runs out. A pod that is deleted after that is not replaced.", until.Format(time.TimeOnly))
-	s.run(ctx, "get configmap interlock-clearances -n team-a -o yaml", "example-70b 0")
+	s.run(ctx, "get limitrange interlock-clearances -n team-a -o yaml", "example-70b 0")
 	if s.err == nil {
 		select {
 		case <-time.After(time.Until(until)):

@@ -162,7 +162,7 @@ func meta(name string) metav1.ObjectMeta {
 }
 
 func clearancesKind() *admissionv1.ParamKind {
-	return &admissionv1.ParamKind{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "ConfigMap"}
+	return &admissionv1.ParamKind{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "LimitRange"}
 }
 
 func validating(name string, spec admissionv1.ValidatingAdmissionPolicySpec) *admissionv1.ValidatingAdmissionPolicy {

@@ -346,7 +346,7 @@ func (s *apiServer) param(t failing, ref *admissionv1.ParamRef) (param runtime.O
 		}
 		return nil, false, fmt.Errorf("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction")
 	}
-	if _, builtIn := param.(*corev1.ConfigMap); builtIn {
+	if _, builtIn := param.(*corev1.LimitRange); builtIn {
 		return s.shown(t, param), true, nil
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(param)

@@ -15,11 +15,12 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// Clearances is what the API server reads of a namespace for each of its pods: the data of the ConfigMap
-// v1alpha1.ClearancesName. A ConfigMap, since the API server looks into a parameter of a built-in kind by reflection, or copies
-// its maps but no text, and writes out and reads back one of any other kind, for each evaluation (docs/decisions/0030). So it has
-// few keys, and long texts. They are policy, defaultModel and coverage, the labels of the namespace, and texts of lines with a
-// line break on either side, each of which begins with a name and a blank:
+// Clearances is what the API server reads of a namespace for each of its pods: annotations of the LimitRange
+// v1alpha1.ClearancesName, which limits nothing. The API server keeps reading LimitRanges whatever becomes of our policies, and of
+// ConfigMaps not (docs/decisions/0031). It looks into a parameter of a built-in kind by reflection, or copies its maps but no text,
+// and writes out and reads back one of any other kind, for each evaluation (docs/decisions/0030). So there are few keys, and long
+// texts. The keys, here without "interlock.dev/", are policy, defaultModel and coverage, the labels of the namespace, and texts of
+// lines with a line break on either side, each of which begins with a name and a blank:
 //
 //	leases       "LEASE UNTIL RULES": the first second at which new pods are refused, as RFC 3339 in UTC, and the names of the
 //	             Safeguards whose rules apply, between commas ("0 2026-05-14T08:30:00Z ,image-pinned,no-host-access,"). Times
@@ -64,31 +65,32 @@ type Standing struct {
 	Openings []string
 }
 
-// Keys of the data.
+// Keys of the annotations.
 const (
-	policyKey       = "policy"
-	defaultModelKey = "defaultModel"
-	coverageKey     = "coverage"
-	leasesKey       = "leases"
-	clearancesKey   = "clearances"
-	exemptionsKey   = "exemptions"
-	adjustmentsKey  = "adjustments"
-	connectKey      = "connect"
-	weightsKey      = "weights"
-	openingsKey     = "openings"
-	openedByKey     = "openedBy"
-	sourcesKey      = "sources"
+	policyKey       = "interlock.dev/policy"
+	defaultModelKey = "interlock.dev/defaultModel"
+	coverageKey     = "interlock.dev/coverage"
+	leasesKey       = "interlock.dev/leases"
+	clearancesKey   = "interlock.dev/clearances"
+	exemptionsKey   = "interlock.dev/exemptions"
+	adjustmentsKey  = "interlock.dev/adjustments"
+	connectKey      = "interlock.dev/connect"
+	weightsKey      = "interlock.dev/weights"
+	openingsKey     = "interlock.dev/openings"
+	openedByKey     = "interlock.dev/openedBy"
+	sourcesKey      = "interlock.dev/sources"
 )
 
 // textKeys are those whose texts have a line for each model, or for what several share.
 var textKeys = []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey, openingsKey, openedByKey}
 
-// maxData is the most that a ConfigMap holds, less some for what is not of models.
-const maxData = 1_000_000
+// maxData is the most that models take of the 256 KiB that the annotations of an object may have. Shortfalls take up to
+// maxShortfalls of the rest, and the sources of other models up to maxSources.
+const maxData = 140_000
 
-// Data gives the same bytes for the same clearances. Models for which there is no room are named: the API server knows
+// Annotations gives the same bytes for the same clearances. Models for which there is no room are named: the API server knows
 // nothing of them and so holds them.
-func (c Clearances) Data() (data map[string]string, left []string) {
+func (c Clearances) Annotations() (data map[string]string, left []string) {
 	data = map[string]string{policyKey: c.Policy, defaultModelKey: c.DefaultModel, coverageKey: c.Coverage, sourcesKey: cmp.Or(c.Sources, "\n")}
 	if text := shortfallLines(c.Shortfalls); text != "" {
 		data[shortfallsKey] = text

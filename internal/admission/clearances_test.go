@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apivalidation "k8s.io/apimachinery/pkg/util/validation"
 	apiadmission "k8s.io/apiserver/pkg/admission"
@@ -47,7 +48,8 @@ func TestClearances(t *testing.T) {
 			want := map[string]string{"policy": "rsp-v2.2", "defaultModel": "", "coverage": "", "leases": "\n", "clearances": "\n", "exemptions": "\n", "adjustments": "\n", "connect": "\n", "weights": "\n",
 				"openings": "\n", "openedBy": "\n", "sources": "\n"}
 			maps.Copy(want, tc.want)
-			data, left := clearancesOf(tc.models...).Data()
+			want = keyed(want)
+			data, left := clearancesOf(tc.models...).Annotations()
 			if diff := cmp.Diff(want, data); diff != "" || left != nil {
 				t.Errorf("left %q, data (-want +got):\n%s", left, diff)
 			}
@@ -55,13 +57,22 @@ func TestClearances(t *testing.T) {
 	}
 }
 
+// keyed names texts as the annotations do.
+func keyed(texts map[string]string) map[string]string {
+	annotations := map[string]string{}
+	for key, text := range texts {
+		annotations["interlock.dev/"+key] = text
+	}
+	return annotations
+}
+
 func TestFind(t *testing.T) {
-	data := map[string]string{
+	data := keyed(map[string]string{
 		"leases":      "\n0 2026-05-14T09:00:00Z ,a,b,\n1 2026-05-14T09:30:00Z ,,\n2 tomorrow ,a,\n3 2026-05-14T09:00:00Z\n4 2026-05-14T09:00:00Z \n",
 		"clearances":  "\nopus 0\nhaiku 1\nendless 2\nruleless 3\nruleless-too 4\nleaseless 7\nblank\n",
 		"exemptions":  "\nopus/canary 2026-05-14T08:40:00Z,a\nbroken\nopus/x never,a\n",
 		"adjustments": "\nendless ,guard,\n",
-	}
+	})
 	for model, want := range map[string]standing{
 		"opus":         cleared("opus", "09:00:00", "a", "b").exempt("canary", "a", "08:40:00"),
 		"haiku":        cleared("haiku", "09:30:00"),
@@ -111,7 +122,7 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// TestModelsWithoutRoomAreHeld fills a ConfigMap: what does not fit is left out whole, so nothing runs by half of what binds it.
+// TestModelsWithoutRoomAreHeld fills the annotations: what does not fit is left out whole, so nothing runs by half of what binds it.
 func TestModelsWithoutRoomAreHeld(t *testing.T) {
 	long := strings.Repeat("x", 4000)
 	t.Run("long lines", func(t *testing.T) {
@@ -128,13 +139,13 @@ func withoutRoom(t *testing.T, model func(int) standing) {
 	for i := range 300 {
 		c.Models[fmt.Sprintf("m-%03d", i)] = model(i).Standing
 	}
-	data, left := c.Data()
+	data, left := c.Annotations()
 	size := 0
 	for key, value := range data {
 		size += len(key) + len(value)
 	}
-	if size > corev1.MaxSecretSize || size < corev1.MaxSecretSize/2 {
-		t.Errorf("%d bytes, and a ConfigMap takes %d", size, corev1.MaxSecretSize)
+	if size > validation.TotalAnnotationSizeLimitB || size < validation.TotalAnnotationSizeLimitB/2 {
+		t.Errorf("%d bytes, and annotations take %d", size, validation.TotalAnnotationSizeLimitB)
 	}
 	if len(left) < 10 || !slices.Contains(left, "m-299") || slices.Contains(left, "a") || slices.Contains(left, "z") {
 		t.Errorf("left out: %q", left)
@@ -151,8 +162,8 @@ func withoutRoom(t *testing.T, model func(int) standing) {
 
 // changed is by what the API server is told.
 func changed(before, after admission.Clearances) []string {
-	was, _ := before.Data()
-	is, _ := after.Data()
+	was, _ := before.Annotations()
+	is, _ := after.Annotations()
 	return admission.Changed(was, is)
 }
 
@@ -209,8 +220,8 @@ func drawClearances(t *rapid.T) admission.Clearances {
 func TestClearancesHoldWhatIsPutIn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawClearances(t)
-		data, _ := c.Data()
-		if again, _ := c.Data(); !maps.Equal(data, again) {
+		data, _ := c.Annotations()
+		if again, _ := c.Annotations(); !maps.Equal(data, again) {
 			t.Fatalf("first %q, then %q", data, again)
 		}
 		for name, s := range c.Models {
@@ -251,8 +262,8 @@ func TestChangedIsWhatDiffers(t *testing.T) {
 func TestAPIServerReadsClearancesAsTheOperatorDoes(t *testing.T) {
 	server := newAPIServer(t, admission.Policies(install, nil), enforced)
 	rapid.Check(t, func(t *rapid.T) {
-		data, _ := drawClearances(t).Data()
-		server.put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClearancesName}, Data: data})
+		data, _ := drawClearances(t).Annotations()
+		server.put(&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClearancesName, Annotations: data}})
 		server.before137 = rapid.Bool().Draw(t, "before 1.37")
 		model := drawName(t, "asked")
 		want := "waits"
@@ -289,7 +300,7 @@ func TestClearancesThatCannotBeRead(t *testing.T) {
 		"nothing of rules": {"clearances": "\nopus 0\n", "leases": "\n0 2026-05-14T09:00:00Z \n"},
 	} {
 		server := newAPIServer(t, admission.Policies(install, rulesOfTests()), enforced).
-			put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClearancesName}, Data: data})
+			put(&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClearancesName, Annotations: keyed(data)}})
 		bothServers(t, name, server, func(t *testing.T, s *apiServer) {
 			p := pod().Model("opus").Build()
 			a := s.serve(t, request{user: "ann", operation: apiadmission.Create, resource: pods, object: p})
@@ -337,7 +348,7 @@ func FuzzClearances(f *testing.F) {
 		apart := clearancesOf(cleared(first, "09:00:00", ruleOfFirst), cleared(second, "09:30:00", ruleOfSecond))
 		together := clearancesOf(cleared(first, "09:00:00", ruleOfFirst, ruleOfSecond), cleared(second, "09:00:00", ruleOfSecond, ruleOfFirst))
 		for _, c := range []admission.Clearances{apart, together} {
-			data, _ := c.Data()
+			data, _ := c.Annotations()
 			if got := admission.Find(data, asked); !got.Equal(c.Models[asked]) || got.Cleared() != c.Models[asked].Cleared() {
 				t.Errorf("%q in %q: %+v", asked, data, got)
 			}
@@ -363,6 +374,6 @@ func BenchmarkClearances(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Data()
+		c.Annotations()
 	}
 }

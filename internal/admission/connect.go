@@ -19,11 +19,11 @@ var subresources = map[v1alpha1.ConnectKind]string{
 // label: it is refused for all pods of the namespace, whichever model they serve.
 func connect(namespaces *metav1.LabelSelector, install Install, rules []Rule) Object {
 	validations := []admissionv1.Validation{
-		deny(fmt.Sprintf("'%s' in params.data", connectKey), "the clearances of the namespace cannot be read: Interlock writes them anew", "")}
+		deny(fmt.Sprintf("'%s' in params.metadata.annotations", connectKey), "the clearances of the namespace cannot be read: Interlock writes them anew", "")}
 	for _, r := range rules {
 		if r.Connect != nil {
 			validations = append(validations, deny(
-				fmt.Sprintf("!(request.subResource in %s) || !%s || %s", list(kindsOf(r.Connect)), asks("params.data."+connectKey, r.Safeguard), excepted(r.Connect)),
+				fmt.Sprintf("!(request.subResource in %s) || !%s || %s", list(kindsOf(r.Connect)), asks(textOf(connectKey), r.Safeguard), excepted(r.Connect)),
 				ruleMessage(r, connectMessage(r.Connect)), ""))
 		}
 	}

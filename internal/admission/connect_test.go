@@ -19,9 +19,9 @@ func TestConnectPolicy(t *testing.T) {
 		rules []admission.Rule
 		want  []string
 	}{
-		"nobody asks": {nil, []string{`'connect' in params.data`}},
-		"one asks": {[]admission.Rule{{Safeguard: "other"}, rule}, []string{`'connect' in params.data`,
-			`!(request.subResource in ['exec', 'proxy']) || !params.data.connect.contains(',no-interactive,') || ` +
+		"nobody asks": {nil, []string{`'interlock.dev/connect' in params.metadata.annotations`}},
+		"one asks": {[]admission.Rule{{Safeguard: "other"}, rule}, []string{`'interlock.dev/connect' in params.metadata.annotations`,
+			`!(request.subResource in ['exec', 'proxy']) || !params.metadata.annotations['interlock.dev/connect'].contains(',no-interactive,') || ` +
 				`(variables.credential != '' && ("a \"group\"" in request.userInfo.?groups.orValue([]) || request.userInfo.username == "rita"))`}},
 	} {
 		t.Run(name, func(t *testing.T) {

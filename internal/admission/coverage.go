@@ -38,7 +38,7 @@ var (
 // uncovered is CEL for whether the pod need not name a model: the namespace covers accelerators only, and the pod has no sign
 // of one. Those are: an extended resource (their names, and no others, have a domain), a device claim, a privileged container,
 // and what the patterns above find.
-var uncovered = fmt.Sprintf(`(params.data.%s == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
+var uncovered = fmt.Sprintf(`(%s == '%s' && object.spec.?resourceClaims.orValue([]).size() == 0 &&
   !object.spec.?runtimeClassName.orValue('').matches('%s') &&
   [object.metadata.?annotations.orValue({}), object.metadata.?labels.orValue({})].all(m, m.all(k, !k.matches('%s'))) &&
   object.spec.?volumes.orValue([]).all(v, !has(v.hostPath) || !v.hostPath.path.matches('%s')) &&
@@ -46,7 +46,7 @@ var uncovered = fmt.Sprintf(`(params.data.%s == '%s' && object.spec.?resourceCla
     c.?env.orValue([]).all(e, !e.name.matches('%s') || !has(e.valueFrom) && e.?value.orValue('') in %s)) &&
   [dyn(object.spec.containers), dyn(object.spec.?initContainers.orValue([]))].all(cs, cs.all(c,
     !c.?resources.limits.orValue({}).exists(r, r.contains('/')) && !c.?resources.requests.orValue({}).exists(r, r.contains('/')))))`,
-	coverageKey, v1alpha1.CoverageAccelerators, runtimesOfDevices, keysOfDevices, pathsOfDevices, v1alpha1.AllContainers, variablesOfDevices, list(noDevices))
+	textOf(coverageKey), v1alpha1.CoverageAccelerators, runtimesOfDevices, keysOfDevices, pathsOfDevices, v1alpha1.AllContainers, variablesOfDevices, list(noDevices))
 
 // Covered says whether a pod must name a model, as `uncovered` says the opposite of in CEL.
 func Covered(pod *corev1.Pod, coverage string) bool {

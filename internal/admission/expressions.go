@@ -9,13 +9,13 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// CEL that several policies share. `object` is a Pod, `params` the ConfigMap with the clearances of its namespace.
+// CEL that several policies share. `object` is a Pod, `params` the LimitRange with the clearances of its namespace.
 var (
 	// modelOf is the model that a pod names, or ''.
 	modelOf = fmt.Sprintf(`object.metadata.?labels['%s'].orValue('')`, v1alpha1.ModelLabel)
 
 	// defaultModel is the model of pods that name none, or ''.
-	defaultModel = fmt.Sprintf(`params.data.%s`, defaultModelKey)
+	defaultModel = textOf(defaultModelKey)
 
 	// relabelled says whether a change of a pod changes the model that it names. A label that comes or goes while it is
 	// empty counts as well, since selectors tell these apart; '-' is no value that a label can have.
@@ -26,9 +26,12 @@ var (
 	oldGated = strings.ReplaceAll(gated, "object.", "oldObject.")
 )
 
+// textOf is CEL for one of the texts of the clearances, see Clearances.
+func textOf(key string) string { return fmt.Sprintf("params.metadata.annotations['%s']", key) }
+
 // isCleared is CEL for whether a model has a clearance, however long ago that ended.
 func isCleared(model string) string {
-	return fmt.Sprintf(`params.data.%s.contains('\n' + %s + ' ')`, clearancesKey, model)
+	return fmt.Sprintf(`%s.contains('\n' + %s + ' ')`, textOf(clearancesKey), model)
 }
 
 // cleared is CEL for whether a model has a clearance that meets a condition, which sees it as `clearance`.
@@ -45,7 +48,7 @@ func readable(clearance string) string { return clearance + ".endsWith(',')" }
 // lineOf is CEL for what stands behind a name in a text of the clearances; empty, nothing does. It takes no part of the whole text
 // with substring, which would make an array of its characters.
 func lineOf(key, name string) string {
-	return fmt.Sprintf(`[params.data.%s.split('\n' + %s + ' ', 2)].map(parts, parts.size() == 2 ? parts[1].split('\n', 2)[0] : '')[0]`, key, name)
+	return fmt.Sprintf(`[%s.split('\n' + %s + ' ', 2)].map(parts, parts.size() == 2 ? parts[1].split('\n', 2)[0] : '')[0]`, textOf(key), name)
 }
 
 // endOf is CEL for the time that a text begins with, as clock writes it.

@@ -20,12 +20,12 @@ import (
 // floorVariables are what the validations of floor share.
 func floorVariables() []admissionv1.Variable {
 	text := func(object, key string) string {
-		return fmt.Sprintf("%s.?data['%s'].orValue('')", object, key)
+		return fmt.Sprintf("%s.metadata.?annotations['%s'].orValue('')", object, key)
 	}
 	lines := func(text string) string { return text + `.split('\n').filter(l, l != '')` }
 	return []admissionv1.Variable{
-		{Name: "clears", Expression: fmt.Sprintf("request.resource.resource == 'configmaps' && object != null && object.metadata.name == '%s' && "+
-			"(oldObject == null || object.?data != oldObject.?data)", v1alpha1.ClearancesName)},
+		{Name: "clears", Expression: fmt.Sprintf("request.resource.resource == 'limitranges' && object != null && object.metadata.name == '%s' && "+
+			"(oldObject == null || object.metadata.?annotations != oldObject.metadata.?annotations)", v1alpha1.ClearancesName)},
 		{Name: "policy", Expression: fmt.Sprintf("namespaceObject.metadata.?labels['%s'].orValue('-')", v1alpha1.EnforceLabel)},
 		// Each lease without its number: its end and its rules.
 		{Name: "leases", Expression: lines(text("object", leasesKey))},
@@ -39,7 +39,7 @@ func floorVariables() []admissionv1.Variable {
 // so that whatever part of a line the API server is led to read as a clearance, it names them.
 func floor(rules []Rule, frameworks []Framework) []admissionv1.Validation {
 	label := func(key, name string) string {
-		return fmt.Sprintf("object.?data['%s'].orValue('') == namespaceObject.metadata.?labels['%s'].orValue('%s')", key, name, "")
+		return fmt.Sprintf("object.metadata.?annotations['%s'].orValue('') == namespaceObject.metadata.?labels['%s'].orValue('%s')", key, name, "")
 	}
 	var known []string
 	for _, f := range frameworks {

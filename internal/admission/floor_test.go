@@ -22,21 +22,21 @@ func TestFloor(t *testing.T) {
 	opus := cleared("opus", "09:00:00", "image-pinned", "no-host")
 	lacking := cleared("opus", "09:00:00", "no-host")
 	longer := cleared("opus", "10:00:00", "no-host")
-	raw := func(leases, clearances string) *corev1.ConfigMap {
+	raw := func(leases, clearances string) *corev1.LimitRange {
 		cm := clearing()
-		cm.Data["leases"], cm.Data["clearances"] = leases, clearances
+		cm.Annotations["interlock.dev/leases"], cm.Annotations["interlock.dev/clearances"] = leases, clearances
 		return cm
 	}
 	narrowed := clearing(opus)
-	narrowed.Data["coverage"] = v1alpha1.CoverageAccelerators
+	narrowed.Annotations["interlock.dev/coverage"] = v1alpha1.CoverageAccelerators
 	defaulted := clearing(opus)
-	defaulted.Data["defaultModel"] = "opus"
+	defaulted.Annotations["interlock.dev/defaultModel"] = "opus"
 	ofAnother := clearing(opus)
-	ofAnother.Data["policy"] = "lax"
+	ofAnother.Annotations["interlock.dev/policy"] = "lax"
 	labelled := clearing(lacking)
 	labelled.Labels = map[string]string{"a": "b"}
 	for name, tc := range map[string]struct {
-		written, before *corev1.ConfigMap
+		written, before *corev1.LimitRange
 		labels          map[string]string // default: enforced
 		frameworks      []admission.Framework
 		denied          string
@@ -76,7 +76,7 @@ func TestFloor(t *testing.T) {
 			if tc.frameworks == nil {
 				tc.frameworks = []admission.Framework{framework}
 			}
-			r := request{user: install.Username, operation: apiadmission.Create, object: tc.written, resource: corev1.SchemeGroupVersion.WithResource("configmaps")}
+			r := request{user: install.Username, operation: apiadmission.Create, object: tc.written, resource: corev1.SchemeGroupVersion.WithResource("limitranges")}
 			if tc.before != nil {
 				r.operation, r.old = apiadmission.Update, tc.before
 			}

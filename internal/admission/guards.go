@@ -9,33 +9,32 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 )
 
-// ledgers lets nobody but the operator write clearances, notices or the status of our kinds, whatever RBAC says: the built-in
-// role edit may write any ConfigMap. What is of a namespace may go with it. RBAC sees no name at a creation and lets the operator
-// create any ConfigMap, so it is asked here whether the operator may change it too, as it may where adjustments have some. What it
+// ledgers lets nobody but the operator write clearances, notices or the status of our kinds, whatever RBAC says. What is of a namespace may go with it. RBAC sees no name at a creation and lets the operator
+// create any LimitRange, so it is asked here whether the operator may change it too, as it may where adjustments have some. What it
 // may not write into clearances is said by floor.
 func ledgers(install Install, rules []Rule, frameworks []Framework) Object {
 	group, version := v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
 	byOperator := "request.userInfo.username == " + quoted(install.Username)
 	return validating(LedgerPolicy, admissionv1.ValidatingAdmissionPolicySpec{
 		MatchConstraints: match(selector(),
-			resources("", "v1", onWrite, "configmaps"), resources(group, version, onWrite, "clearanceledgers"),
+			resources("", "v1", onWrite, "limitranges"), resources(group, version, onWrite, "clearanceledgers"),
 			resources(group, version, onUpdate, "modeldeployments/status", "scalingpolicies/status", "safeguards/status",
 				"capabilityassessments/status", "safetyroadmaps/status", "attestations/status", "approvals/status", "waivers/status")),
 		MatchConditions: []admissionv1.MatchCondition{{
-			Name: "no-others-own-configmap", Expression: fmt.Sprintf("!(%s) || %s", foreignConfigMap, byOperator)}},
+			Name: "others-own-limitrange", Expression: fmt.Sprintf("!(%s) || %s", foreignLimitRange, byOperator)}},
 		Variables: floorVariables(),
 		Validations: append([]admissionv1.Validation{
 			deny(byOperator+" || (request.operation == 'DELETE' && has(namespaceObject.metadata.deletionTimestamp))",
 				"only Interlock writes its verdicts: change the ModelDeployment, the policy or the safeguards instead", ""),
-			deny(fmt.Sprintf("!(%s) || request.operation != 'CREATE' || authorizer.group('').resource('configmaps').namespace(request.namespace).name(object.metadata.name).check('patch').allowed()", foreignConfigMap),
-				"Interlock creates no ConfigMap that it may not change", ""),
+			deny(fmt.Sprintf("!(%s) || request.operation != 'CREATE' || authorizer.group('').resource('limitranges').namespace(request.namespace).name(object.metadata.name).check('patch').allowed()", foreignLimitRange),
+				"Interlock creates no LimitRange that it may not change", ""),
 		}, floor(rules, frameworks)...),
 	})
 }
 
-// foreignConfigMap is CEL for whether the request is about a ConfigMap that holds no clearances. The object tells its name: a
+// foreignLimitRange is CEL for whether the request is about a LimitRange that holds no clearances. The object tells its name: a
 // deletion of all objects of a kind names none.
-var foreignConfigMap = fmt.Sprintf("request.resource.resource == 'configmaps' && (object == null ? oldObject : object).metadata.name != '%s'",
+var foreignLimitRange = fmt.Sprintf("request.resource.resource == 'limitranges' && (object == null ? oldObject : object).metadata.name != '%s'",
 	v1alpha1.ClearancesName)
 
 // enrolment lets the labels that put a namespace under a policy be changed only by who has the verb for the policy that

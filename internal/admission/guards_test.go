@@ -21,7 +21,7 @@ import (
 // TestOnlyTheOperatorWritesVerdicts is about clearances, ledgers and the status of our kinds, whatever RBAC allows.
 func TestOnlyTheOperatorWritesVerdicts(t *testing.T) {
 	clearances, other := clearing(), clearing(cleared("opus", "09:00:00"))
-	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: "interlock-clearances-2"}}
+	foreign := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: "interlock-clearances-2"}}
 	ledger := newLedger()
 	model := builder.ModelDeployment("serving", "opus").Build()
 	for name, tc := range map[string]struct {
@@ -33,21 +33,21 @@ func TestOnlyTheOperatorWritesVerdicts(t *testing.T) {
 		operatorNot           bool   // may do it
 		allowed               string // by RBAC, to the operator
 	}{
-		"clearances made":                          {operation: apiadmission.Create, resource: "configmaps", object: other},
-		"clearances changed":                       {operation: apiadmission.Update, resource: "configmaps", object: other, old: clearances},
-		"clearances deleted":                       {operation: apiadmission.Delete, resource: "configmaps", old: clearances},
-		"clearances deleted with their namespace":  {operation: apiadmission.Delete, resource: "configmaps", old: clearances, ending: true, others: true},
-		"clearances changed as the namespace ends": {operation: apiadmission.Update, resource: "configmaps", object: other, old: clearances, ending: true},
-		"another ConfigMap made":                   {operation: apiadmission.Create, resource: "configmaps", object: foreign, others: true, operatorNot: true},
-		"another ConfigMap made that it may patch": {operation: apiadmission.Create, resource: "configmaps", object: foreign, others: true, allowed: "patch configmaps/interlock-clearances-2"},
-		"another ConfigMap changed":                {operation: apiadmission.Update, resource: "configmaps", object: foreign, old: foreign, others: true},
-		"another ConfigMap deleted":                {operation: apiadmission.Delete, resource: "configmaps", old: foreign, others: true},
-		"a ledger made":                            {operation: apiadmission.Create, resource: "clearanceledgers", object: ledger},
-		"a ledger changed":                         {operation: apiadmission.Update, resource: "clearanceledgers", object: ledger, old: ledger},
-		"a ledger deleted":                         {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger},
-		"a ledger deleted with its namespace":      {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger, ending: true, others: true},
-		"the status of a model":                    {operation: apiadmission.Update, resource: "modeldeployments", subresource: "status", object: model, old: model},
-		"a model":                                  {operation: apiadmission.Update, resource: "modeldeployments", object: model, old: model, others: true, operatorNot: true},
+		"clearances made":                           {operation: apiadmission.Create, resource: "limitranges", object: other},
+		"clearances changed":                        {operation: apiadmission.Update, resource: "limitranges", object: other, old: clearances},
+		"clearances deleted":                        {operation: apiadmission.Delete, resource: "limitranges", old: clearances},
+		"clearances deleted with their namespace":   {operation: apiadmission.Delete, resource: "limitranges", old: clearances, ending: true, others: true},
+		"clearances changed as the namespace ends":  {operation: apiadmission.Update, resource: "limitranges", object: other, old: clearances, ending: true},
+		"another LimitRange made":                   {operation: apiadmission.Create, resource: "limitranges", object: foreign, others: true, operatorNot: true},
+		"another LimitRange made that it may patch": {operation: apiadmission.Create, resource: "limitranges", object: foreign, others: true, allowed: "patch limitranges/interlock-clearances-2"},
+		"another LimitRange changed":                {operation: apiadmission.Update, resource: "limitranges", object: foreign, old: foreign, others: true},
+		"another LimitRange deleted":                {operation: apiadmission.Delete, resource: "limitranges", old: foreign, others: true},
+		"a ledger made":                             {operation: apiadmission.Create, resource: "clearanceledgers", object: ledger},
+		"a ledger changed":                          {operation: apiadmission.Update, resource: "clearanceledgers", object: ledger, old: ledger},
+		"a ledger deleted":                          {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger},
+		"a ledger deleted with its namespace":       {operation: apiadmission.Delete, resource: "clearanceledgers", old: ledger, ending: true, others: true},
+		"the status of a model":                     {operation: apiadmission.Update, resource: "modeldeployments", subresource: "status", object: model, old: model},
+		"a model":                                   {operation: apiadmission.Update, resource: "modeldeployments", object: model, old: model, others: true, operatorNot: true},
 		"the status of a policy": {operation: apiadmission.Update, resource: "scalingpolicies", subresource: "status",
 			object: &v1alpha1.ScalingPolicy{}, old: &v1alpha1.ScalingPolicy{}},
 		"the status of a Safeguard": {operation: apiadmission.Update, resource: "safeguards", subresource: "status",
@@ -71,7 +71,7 @@ func TestOnlyTheOperatorWritesVerdicts(t *testing.T) {
 }
 
 func versionOf(resource string) schema.GroupVersion {
-	if resource == "configmaps" {
+	if resource == "limitranges" {
 		return corev1.SchemeGroupVersion
 	}
 	return v1alpha1.GroupVersion

@@ -78,7 +78,7 @@ func requirement(key, operator string, values []string) string {
 }
 
 // noOpenings is CEL for whether no model of the namespace has any: of most, that is all that is looked at.
-var noOpenings = fmt.Sprintf(`params.data.?%s.orValue('\n') == '\n'`, openingsKey)
+var noOpenings = fmt.Sprintf(`params.metadata.annotations[?'%s'].orValue('\n') == '\n'`, openingsKey)
 
 // opened is CEL for the openings of a model that the pod meets.
 func opened(model string) string {

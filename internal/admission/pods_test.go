@@ -55,12 +55,12 @@ func clearancesOf(models ...standing) admission.Clearances {
 }
 
 // enforcing is how the API server is told of clearances.
-func enforcing(c admission.Clearances) *corev1.ConfigMap {
-	data, _ := c.Data()
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: v1alpha1.ClearancesName}, Data: data}
+func enforcing(c admission.Clearances) *corev1.LimitRange {
+	data, _ := c.Annotations()
+	return &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: "serving", Name: v1alpha1.ClearancesName, Annotations: data}}
 }
 
-func clearing(models ...standing) *corev1.ConfigMap { return enforcing(clearancesOf(models...)) }
+func clearing(models ...standing) *corev1.LimitRange { return enforcing(clearancesOf(models...)) }
 
 func cleared(model, until string, rules ...string) standing {
 	return standing{model, admission.Standing{ValidUntil: at(until), Rules: rules}}

@@ -14,13 +14,13 @@ import (
 // shortfallsKey holds what is remembered of shortfalls, "MODEL SINCE WAIT QUIET" in lines as those of Clearances. The API
 // server does not look at it. It lies here since nobody but the operator can write or delete this object, while a
 // ModelDeployment and its status can be deleted and made anew.
-const shortfallsKey = "shortfalls"
+const shortfallsKey = "interlock.dev/shortfalls"
 
 // Strays stands for a model where a shortfall is that of pods that no declared model answers for. No model has such a name.
 const Strays = "*"
 
-// maxShortfalls is the most that is written of shortfalls: room for a thousand. Those that began first go before.
-const maxShortfalls = 100_000
+// maxShortfalls is the most that is written of shortfalls: room for some five hundred. Those that began first go before.
+const maxShortfalls = 50_000
 
 // none stands for a time that is not there.
 const none = "-"

@@ -17,7 +17,7 @@ func TestShortfallsAreKept(t *testing.T) {
 		"llama-2": {Since: nine.Add(time.Hour), Wait: 30 * time.Second, QuietSince: nine.Add(2 * time.Hour)},
 		Strays:    {Since: nine.Add(-time.Hour), Wait: 0},
 	}
-	data, left := Clearances{Policy: "rsp", Shortfalls: want}.Data()
+	data, left := Clearances{Policy: "rsp", Shortfalls: want}.Annotations()
 	if diff := cmp.Diff(want, ShortfallsOf(data)); diff != "" || left != nil {
 		t.Errorf("left %v (-want +got):\n%s", left, diff)
 	}
@@ -46,7 +46,7 @@ func TestShortfallsTakeNoMoreRoomThanTheirs(t *testing.T) {
 	for i := range 5000 {
 		all[fmt.Sprintf("model-%d", i)] = decision.Shortfall{Since: nine.Add(time.Second), Wait: time.Hour}
 	}
-	data, _ := Clearances{Shortfalls: all}.Data()
+	data, _ := Clearances{Shortfalls: all}.Annotations()
 	if n := len(data[shortfallsKey]); n > maxShortfalls+1 || ShortfallOf(data, "first").IsZero() {
 		t.Errorf("%d bytes, and the first: %+v", n, ShortfallOf(data, "first"))
 	}

@@ -134,7 +134,7 @@ func borrowed(d Declaration, place string, all []Declaration, above func(level, 
 }
 
 // noSources is CEL for whether nothing is declared that a pod could name.
-var noSources = fmt.Sprintf(`params.data.?%s.orValue('\n') == '\n'`, sourcesKey)
+var noSources = fmt.Sprintf(`params.metadata.annotations[?'%s'].orValue('\n') == '\n'`, sourcesKey)
 
 // taken is CEL for whether a place and a path are declared by another model than one, and not by that. What lies above or
 // below what is declared counts as well; of web servers, only what lies below.
@@ -142,8 +142,8 @@ func taken(place, path, model string) string {
 	return fmt.Sprintf(`[[%s, %s, '\t' + %s + '\t']].exists(t, [%s.split(' ').filter(e, e != '')].exists(es,
   !es.exists(e, e.contains(t[2]) && t[1].startsWith(e.split('\t')[0])) &&
   (es.exists(e, !e.contains(t[2]) && (t[1].startsWith(e.split('\t')[0]) || (!t[0].startsWith('http') && e.split('\t')[0].startsWith(t[1])))) ||
-   (params.data.%s.startsWith('\n* ') && t[0].matches('^(#|(oci|s3|gs|nfs|az|hdfs)://)')))))`,
-		place, path, model, lineOf(sourcesKey, "t[0]"), sourcesKey)
+   (%s.startsWith('\n* ') && t[0].matches('^(#|(oci|s3|gs|nfs|az|hdfs)://)')))))`,
+		place, path, model, lineOf(sourcesKey, "t[0]"), textOf(sourcesKey))
 }
 
 // takenURI is the same for a URI in lower case: a version or tag behind its name is left to its digest.

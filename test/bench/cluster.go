@@ -107,9 +107,9 @@ func (cl *cluster) namespace(ctx context.Context, name, policy string) error {
 // untilCleared waits until a namespace has cleared so many models.
 func (cl *cluster) untilCleared(ctx context.Context, namespace string, models int) error {
 	return cl.until(ctx, fmt.Sprintf("%[2]d models of %[1]s to be cleared", namespace, models), func(ctx context.Context) (bool, error) {
-		clearances := &corev1.ConfigMap{}
+		clearances := &corev1.LimitRange{}
 		err := cl.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ClearancesName}, clearances)
-		return err == nil && len(admission.Changed(nil, clearances.Data)) == models, client.IgnoreNotFound(err)
+		return err == nil && len(admission.Changed(nil, clearances.Annotations)) == models, client.IgnoreNotFound(err)
 	})
 }
 

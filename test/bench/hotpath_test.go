@@ -59,7 +59,7 @@ type hotPath struct {
 	patcher     patch.Patcher
 	mutating    *cel.CompositedCompiler
 	objects     admission.ObjectInterfaces
-	clearances  *corev1.ConfigMap
+	clearances  *corev1.LimitRange
 	namespace   *corev1.Namespace
 }
 
@@ -120,7 +120,7 @@ func matcher(c *cel.CompositedCompiler, conditions []admissionv1.MatchCondition)
 }
 
 // clearances gives those of some models as the API server keeps them.
-func clearances(b *testing.B, models int, askRules bool) *corev1.ConfigMap {
+func clearances(b *testing.B, models int, askRules bool) *corev1.LimitRange {
 	b.Helper()
 	rules := []string{egressSafeguard}
 	if askRules {
@@ -172,14 +172,14 @@ func (h *hotPath) mutate(b *testing.B, pod *corev1.Pod) *corev1.Pod {
 
 // converted is a parameter as validating policies are given it: the API server copies it into an unstructured object each
 // time, to add its kind.
-type converted struct{ *corev1.ConfigMap }
+type converted struct{ *corev1.LimitRange }
 
 func (c converted) MarshalJSON() ([]byte, error) { return nil, errors.ErrUnsupported }
 func (c converted) UnmarshalJSON([]byte) error   { return errors.ErrUnsupported }
 func (c converted) ToUnstructured() any {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c.ConfigMap)
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c.LimitRange)
 	if err != nil {
-		panic(err) // a ConfigMap can be converted
+		panic(err) // a LimitRange can be converted
 	}
 	return content
 }

@@ -165,7 +165,7 @@ func (cl *cluster) changePolicy(ctx context.Context, change func(*v1alpha1.Scali
 // versions gives the resourceVersion of each model and of the clearances of each namespace.
 func (cl *cluster) versions(ctx context.Context) (map[string]string, error) {
 	versions := map[string]string{}
-	models, clearances := &v1alpha1.ModelDeploymentList{}, &corev1.ConfigMapList{}
+	models, clearances := &v1alpha1.ModelDeploymentList{}, &corev1.LimitRangeList{}
 	err := errors.Join(cl.client.List(ctx, models), cl.client.List(ctx, clearances, client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}))
 	for i := range models.Items {
 		versions["model "+models.Items[i].Namespace+"/"+models.Items[i].Name] = models.Items[i].ResourceVersion

@@ -114,9 +114,9 @@ func approvalTricks() {
 		Expect(stolen.Patch(ctx, policy.DeepCopy(), loosened)).To(MatchError(ContainSubstring("cannot patch resource")))
 		Expect(stolen.Delete(ctx, policy.DeepCopy())).To(MatchError(ContainSubstring("cannot delete resource")))
 		Expect(impersonatingAs(config, officer.name).Create(ctx, t.approval("a", "rso"))).To(MatchError(ContainSubstring("cannot impersonate")))
-		other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "settings-of-another"}}
-		Expect(stolen.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: "kube-root-ca.crt"}, other.DeepCopy())).To(MatchError(ContainSubstring("cannot get resource")))
-		Expect(stolen.Create(ctx, other)).To(beRefusedBy(admission.LedgerPolicy, "Interlock creates no ConfigMap that it may not change"))
+		other := &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: "limits-of-another"}}
+		Expect(stolen.Get(ctx, client.ObjectKeyFromObject(other), other.DeepCopy())).To(MatchError(ContainSubstring("cannot get resource")))
+		Expect(stolen.Create(ctx, other)).To(beRefusedBy(admission.LedgerPolicy, "Interlock creates no LimitRange that it may not change"))
 
 		By("with all rights on our kinds, admission does")
 		grantCluster(ctx, person{name: stolen.name}, t.namespace+"-stolen", rbacv1.PolicyRule{

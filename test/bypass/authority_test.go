@@ -8,7 +8,9 @@ import (
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -35,24 +37,27 @@ func authorityTricks() {
 	It("10: nobody but Interlock writes, replaces or deletes clearances, in whatever form", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		before := t.clearances(ctx)
-		forged := anything{"data": anything{"clearances": forgedClearances}}
+		forged := anything{"metadata": anything{"annotations": anything{clearancesKey: forgedClearances}}}
 		forms := []edit{
 			patching("merge patch", types.MergePatchType, "", forged),
-			patching("JSON patch", types.JSONPatchType, "", []anything{{"op": "replace", "path": "/data/clearances", "value": forgedClearances}}),
+			patching("JSON patch", types.JSONPatchType, "", []anything{{"op": "replace", "path": "/metadata/annotations/interlock.dev~1clearances", "value": forgedClearances}}),
 			patching("server-side apply with force", types.ApplyPatchType, "", forged),
-			updating("", func(cm *corev1.ConfigMap) { cm.Data["clearances"] = forgedClearances }),
-			updating("", func(cm *corev1.ConfigMap) { cm.Immutable = new(true) }),
-			updating("", func(cm *corev1.ConfigMap) { cm.Finalizers = []string{"example.com/stay"} }),
+			updating("", func(cm *corev1.LimitRange) { cm.Annotations[clearancesKey] = forgedClearances }),
+			updating("", func(cm *corev1.LimitRange) { cm.Spec.Limits = []corev1.LimitRangeItem{{Type: corev1.LimitTypePod}} }),
+			updating("", func(cm *corev1.LimitRange) { cm.Finalizers = []string{"example.com/stay"} }),
 			{"delete", func(ctx context.Context, c client.Client, o client.Object) error { return c.Delete(ctx, o) }},
 			{"delete in the background", func(ctx context.Context, c client.Client, o client.Object) error {
 				return c.Delete(ctx, o, client.PropagationPolicy(metav1.DeletePropagationForeground), client.GracePeriodSeconds(0))
 			}},
 			{"delete collection", func(ctx context.Context, c client.Client, _ client.Object) error {
-				return c.DeleteAllOf(ctx, &corev1.ConfigMap{}, client.InNamespace(t.namespace))
+				return c.DeleteAllOf(ctx, &corev1.LimitRange{}, client.InNamespace(t.namespace))
 			}},
 		}
-		for _, c := range []client.Client{t.editor, t.owner, insider, admin} {
+		for _, c := range []client.Client{t.owner, insider, admin} {
 			expectRefused(ctx, c, before, forms, "interlock-ledgers", onlyInterlock)
+		}
+		for _, form := range forms {
+			Expect(form.do(ctx, t.editor, before.DeepCopy())).To(MatchError(ContainSubstring("cannot")), "the role edit alone: %s", form.form)
 		}
 		Expect(t.clearances(ctx)).To(Equal(before))
 		t.waiting(ctx, t.pod("held").Model(llama))
@@ -63,7 +68,7 @@ func authorityTricks() {
 		Expect(admin.Create(ctx, namespace)).To(Succeed())
 		clearances := builder.Clearances(namespace.Name, policyName).Clear(llama, time.Now().Add(time.Hour)).Build()
 		ledger := &v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: v1alpha1.LedgerName}}
-		for planted, forged := range map[client.Object]anything{clearances: {"data": anything{"policy": policyName}}, ledger: {"spec": anything{"policy": policyName}}} {
+		for planted, forged := range map[client.Object]anything{clearances: {"metadata": anything{"annotations": anything{"interlock.dev/policy": policyName}}}, ledger: {"spec": anything{"policy": policyName}}} {
 			Expect(insider.Create(ctx, planted)).To(beRefusedBy("interlock-ledgers", onlyInterlock))
 			Expect(patching("server-side apply", types.ApplyPatchType, "", forged).do(ctx, insider, planted)).
 				To(beRefusedBy("interlock-ledgers", onlyInterlock))
@@ -76,17 +81,19 @@ func authorityTricks() {
 		namespace := builder.Namespace("planted-").Build()
 		Expect(admin.Create(ctx, namespace)).To(Succeed())
 		planted := builder.Clearances(namespace.Name, policyName).Clear(llama, time.Now().Add(time.Hour)).Build()
-		planted.Immutable, planted.Finalizers, planted.Labels = new(true), []string{"example.com/stay"}, nil
+		planted.Finalizers, planted.Labels = []string{"example.com/stay"}, nil
+		planted.Spec.Limits = []corev1.LimitRangeItem{{Type: corev1.LimitTypePod, Max: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("0")}}}
 		Eventually(ctx, func() error { return insider.Create(ctx, planted) }).Should(Succeed())
 		Expect(admin.Patch(ctx, namespace, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"interlock.dev/enforce":"`+policyName+`"}}}`)))).To(Succeed())
 		startManager(ctx)
 		waitEnforced(ctx)
 		Expect(admin.Create(ctx, builder.ModelDeployment(namespace.Name, llama).Level(builder.ASL3).Build())).To(Succeed())
 		Eventually(ctx, func(g Gomega) {
-			cm := &corev1.ConfigMap{}
+			cm := &corev1.LimitRange{}
 			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(planted), cm)).To(Succeed())
-			g.Expect(cm.UID).NotTo(Equal(planted.UID))
-			g.Expect(admission.Find(cm.Data, llama).Cleared()).To(BeFalse())
+			g.Expect(cm.Finalizers).To(BeEmpty())
+			g.Expect(cm.Spec.Limits).To(BeEmpty())
+			g.Expect(admission.Find(cm.Annotations, llama).Cleared()).To(BeFalse())
 		}).Should(Succeed())
 	})
 
@@ -130,13 +137,16 @@ func authorityTricks() {
 	})
 }
 
+// clearancesKey is the annotation of the clearances that says which models are cleared.
+const clearancesKey = "interlock.dev/clearances"
+
 // forgedClearances clear both models.
 const forgedClearances = "\nllama 0\nsmall 0\n"
 
 // clearances reads what the API server reads at every pod.
-func (t *tenant) clearances(ctx context.Context) *corev1.ConfigMap {
+func (t *tenant) clearances(ctx context.Context) *corev1.LimitRange {
 	GinkgoHelper()
-	cm := &corev1.ConfigMap{}
+	cm := &corev1.LimitRange{}
 	Expect(admin.Get(ctx, t.key(v1alpha1.ClearancesName), cm)).To(Succeed())
 	return cm
 }

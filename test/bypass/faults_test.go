@@ -124,7 +124,7 @@ func faults() {
 		withoutManager()
 		Expect(t.editor.Create(ctx, t.pod("in-time").Model(small).Build())).To(Succeed(), "the lease still lasts: no outage")
 
-		until := admission.Find(t.clearances(ctx).Data, small).ValidUntil.Format(time.RFC3339)
+		until := admission.Find(t.clearances(ctx).Annotations, small).ValidUntil.Format(time.RFC3339)
 		Eventually(ctx, func() error {
 			return t.editor.Create(ctx, t.pod("late").Model(small).Build(), client.DryRunAll)
 		}).Should(beRefusedBy("interlock-admit", fmt.Sprintf(`the clearance of model "small" ran out at %s`, until)))
@@ -226,7 +226,7 @@ func (t *tenant) firstRelease(ctx context.Context, model string) <-chan string {
 func (t *tenant) clearedModels(ctx context.Context) []string {
 	GinkgoHelper()
 	var models []string
-	data := t.clearances(ctx).Data
+	data := t.clearances(ctx).Annotations
 	for _, name := range admission.Changed(nil, data) {
 		if admission.Find(data, name).Cleared() {
 			models = append(models, name)

@@ -35,19 +35,21 @@ func identityTricks() {
 		stolen := clientOf(config)
 		write := func(change func(data map[string]string)) error {
 			cm := t.clearances(ctx)
-			change(cm.Data)
+			change(cm.Annotations)
 			return stolen.Update(ctx, cm)
 		}
 		refused := func(words string) OmegaMatcher { return beRefusedBy(admission.LedgerPolicy, words) }
-		Expect(write(func(data map[string]string) { data["leases"], data["clearances"] = foreverUnchecked, forgedClearances })).To(refused(leavesOut))
 		Expect(write(func(data map[string]string) {
-			data["leases"], data["clearances"] = "\n0 ,image-pinned, 2099-01-01T00:00:00Z ,,\n", "\nllama 0 ,image-pinned,\n"
+			data["interlock.dev/leases"], data["interlock.dev/clearances"] = foreverUnchecked, forgedClearances
+		})).To(refused(leavesOut))
+		Expect(write(func(data map[string]string) {
+			data["interlock.dev/leases"], data["interlock.dev/clearances"] = "\n0 ,image-pinned, 2099-01-01T00:00:00Z ,,\n", "\nllama 0 ,image-pinned,\n"
 		})).To(refused("a lease has a number"))
 		Expect(write(func(data map[string]string) {
-			data["leases"], data["clearances"], data["exemptions"] = forever, forgedClearances, "\nllama/free 2099-01-01T00:00:00Z,image-pinned\n"
+			data["interlock.dev/leases"], data["interlock.dev/clearances"], data["interlock.dev/exemptions"] = forever, forgedClearances, "\nllama/free 2099-01-01T00:00:00Z,image-pinned\n"
 		})).To(refused(leavesOut))
-		Expect(write(func(data map[string]string) { data["coverage"] = v1alpha1.CoverageAccelerators })).To(refused("what its labels say"))
-		Expect(write(func(data map[string]string) { data["policy"] = laxName })).To(refused("what its labels say"))
+		Expect(write(func(data map[string]string) { data["interlock.dev/coverage"] = v1alpha1.CoverageAccelerators })).To(refused("what its labels say"))
+		Expect(write(func(data map[string]string) { data["interlock.dev/policy"] = laxName })).To(refused("what its labels say"))
 		Expect(stolen.Update(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.namespace}})).To(MatchError(ContainSubstring("cannot update resource")))
 
 		By("nor by what is planted before a namespace is enrolled, or under a policy that is gone")
@@ -62,7 +64,9 @@ func identityTricks() {
 
 		By("and what it can write lets no pod past the rule")
 		Eventually(ctx, func() error {
-			return write(func(data map[string]string) { data["leases"], data["clearances"] = forever, forgedClearances })
+			return write(func(data map[string]string) {
+				data["interlock.dev/leases"], data["interlock.dev/clearances"] = forever, forgedClearances
+			})
 		}).Should(Succeed())
 		free := t.pod("free").Model(llama).Image(builder.TaggedImage).With(func(p *corev1.Pod) { p.Spec.HostNetwork = true }).Build()
 		err = t.editor.Create(ctx, free)

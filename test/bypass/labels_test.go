@@ -26,7 +26,7 @@ func (t *tenant) openTo(ctx context.Context, name string, selector metav1.LabelS
 	policy := builder.NetworkPolicy(t.namespace, name).Egress(networkingv1.NetworkPolicyEgressRule{}).Build()
 	policy.Spec.PodSelector = selector
 	Expect(t.editor.Create(ctx, policy)).To(Succeed())
-	Eventually(ctx, func() []string { return admission.Find(t.clearances(ctx).Data, llama).Openings }).Should(ContainElement(opening))
+	Eventually(ctx, func() []string { return admission.Find(t.clearances(ctx).Annotations, llama).Openings }).Should(ContainElement(opening))
 }
 
 // stripping are the forms of taking a label away that leave the model's label alone.
@@ -40,7 +40,7 @@ func labelTricks() {
 		far := newTenant(ctx, policyName)
 		Expect(t.declaring(ctx, llama, "oci://"+ourImage, "pvc://llama", "s3://models/llama")).To(Succeed())
 		for tenant, known := range map[*tenant]string{t: "pvc://llama", far: "s3://models"} {
-			Eventually(ctx, func() string { return tenant.clearances(ctx).Data["sources"] }).Should(ContainSubstring(known))
+			Eventually(ctx, func() string { return tenant.clearances(ctx).Annotations["sources"] }).Should(ContainSubstring(known))
 		}
 		claim := volume(corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "llama"}})
 		for way, change := range map[string]func(*corev1.Pod){

@@ -13,4 +13,5 @@ var mutants = slices.Concat(
 	shortfallMutants,
 	letterMutants,
 	tenantMutants,
+	staleMutants,
 )

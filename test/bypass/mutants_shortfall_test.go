@@ -12,7 +12,7 @@ var shortfallMutants = []mutant{
 		[]change{{remembering, `if s.Wait <= 0 || !now.Before(s.Ends()) {`, `if true || s.Wait <= 0 || !now.Before(s.Ends()) {`}},
 		[]string{"46: what is lost", "46: it flaps", "46: neither a restart", "46: what is isolated", "46: a declaration that comes"}},
 	{"shortfall-unwritten", "ledger controller: writes what is remembered of shortfalls", "it does not",
-		[]change{{ledgers, `Shortfalls: r.Board.Shortfalls(ns.Name, cm.Data, r.Clock.Now())}`, `Shortfalls: nil}`}},
+		[]change{{ledgers, `Shortfalls: r.Board.Shortfalls(ns.Name, o.Annotations, r.Clock.Now())}`, `Shortfalls: nil}`}},
 		[]string{"46: neither a restart", "46: a declaration that comes"}},
 	{"steps-undone", "model controller: takes back what was done once the shortfall is over", "it does so once no pod runs without clearance",
 		[]change{{stepping, `	if g.shortfall.IsZero() {`, `	if !g.shortfall.Short() {`}},

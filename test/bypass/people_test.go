@@ -68,7 +68,7 @@ func makePeople(ctx context.Context) {
 	chief = newPerson(ctx, "cleo", approves("ceo")...)
 	insider = newPerson(ctx, "iris", rbacv1.PolicyRule{
 		APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{rbacv1.ResourceAll}, Verbs: all}, rbacv1.PolicyRule{
-		APIGroups: []string{""}, Resources: []string{"configmaps"}, Verbs: all})
+		APIGroups: []string{""}, Resources: []string{"configmaps", "limitranges"}, Verbs: all})
 }
 
 // approves are the rights of somebody who approves in a role.

@@ -160,8 +160,8 @@ func removal() {
 			Expect(t.editor.Create(ctx, t.pod(name+"-cleared").Model(small).Build())).To(Succeed())
 			t.waiting(ctx, t.pod(name+"-held").Model(llama))
 			Expect(t.editor.Create(ctx, t.pod(name+"-nameless").Build())).To(beRefusedBy("interlock-admit", "must name the ModelDeployment"))
-			expectRefused(ctx, t.editor, t.clearances(ctx), []edit{
-				patching("merge patch", types.MergePatchType, "", anything{"data": anything{"clearances": forgedClearances}})}, "interlock-ledgers", onlyInterlock)
+			expectRefused(ctx, t.owner, t.clearances(ctx), []edit{
+				patching("merge patch", types.MergePatchType, "", anything{"metadata": anything{"annotations": anything{clearancesKey: forgedClearances}}})}, "interlock-ledgers", onlyInterlock)
 		}
 		enforced("gone")
 		// An API server that starts does not find the kind at all.

@@ -104,7 +104,7 @@ func shortfallTricks() {
 		t := newTenant(ctx, slowName)
 		pod := t.running(ctx, t.pod("x").Model(small))
 		strays := func() metav1.Time {
-			return metav1.NewTime(admission.ShortfallOf(t.clearances(ctx).Data, admission.Strays).Since)
+			return metav1.NewTime(admission.ShortfallOf(t.clearances(ctx).Annotations, admission.Strays).Since)
 		}
 		Expect(t.editor.Delete(ctx, builder.ModelDeployment(t.namespace, small).Build())).To(Succeed())
 		Eventually(ctx, strays).ShouldNot(BeZero())
@@ -112,7 +112,7 @@ func shortfallTricks() {
 		Expect(t.editor.Create(ctx, builder.ModelDeployment(t.namespace, small).Build())).To(Succeed())
 		t.waitVerdict(ctx, small, v1alpha1.OutcomeCleared)
 		Eventually(ctx, func() time.Time {
-			return admission.ShortfallOf(t.clearances(ctx).Data, admission.Strays).QuietSince
+			return admission.ShortfallOf(t.clearances(ctx).Annotations, admission.Strays).QuietSince
 		}).ShouldNot(BeZero())
 		Expect(t.editor.Delete(ctx, builder.ModelDeployment(t.namespace, small).Build())).To(Succeed())
 		t.waitGone(ctx, pod)
@@ -128,7 +128,7 @@ func shortfallTricks() {
 			g.Expect(pod.DeletionTimestamp).NotTo(BeNil())
 		}).Should(Succeed())
 		Expect(client.IgnoreNotFound(t.editor.Delete(ctx, builder.ModelDeployment(t.namespace, small).Build()))).To(Succeed())
-		Expect(client.IgnoreNotFound(t.editor.Delete(ctx, &corev1.ConfigMap{
+		Expect(client.IgnoreNotFound(t.owner.Delete(ctx, &corev1.LimitRange{
 			ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: v1alpha1.ClearancesName}}))).To(Succeed())
 		t.waitGone(ctx, pod)
 	})

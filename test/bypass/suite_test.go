@@ -65,6 +65,7 @@ var _ = Describe("Bypass", Ordered, ContinueOnFailure, func() {
 	Describe("faults", faults)
 	Describe("pauses", Ordered, pauses)
 	Describe("evidence that breaks things", evidenceFaults)
+	Describe("stale clearances", staleness)
 	Describe("enforcement removed", removal)
 })
 

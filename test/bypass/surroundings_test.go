@@ -133,7 +133,7 @@ func surroundingTricks() {
 			t.waitAdjusted(ctx, name, metav1.ConditionFalse, v1alpha1.ReasonObjectsNotInPlace, "NetworkPolicy $(model.name)"+words)
 			Expect(admin.Get(ctx, t.key(name), &networkingv1.NetworkPolicy{})).To(Satisfy(apierrors.IsNotFound))
 		}
-		Expect(t.clearances(ctx).Data).NotTo(HaveKey("planted"))
+		Expect(t.clearances(ctx).Annotations).NotTo(HaveKey("planted"))
 	})
 }
 

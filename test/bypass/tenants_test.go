@@ -186,10 +186,10 @@ func (t *tenant) firstWithout(ctx context.Context, model string) <-chan int {
 	GinkgoHelper()
 	at := make(chan int, 1)
 	sent := false
-	follow(ctx, t.namespace, &corev1.ConfigMapList{}, func(cm *corev1.ConfigMap) {
-		if cm.Name == v1alpha1.ClearancesName && !admission.Find(cm.Data, model).Cleared() && !sent {
+	follow(ctx, t.namespace, &corev1.LimitRangeList{}, func(clearances *corev1.LimitRange) {
+		if clearances.Name == v1alpha1.ClearancesName && !admission.Find(clearances.Annotations, model).Cleared() && !sent {
 			sent = true
-			at <- version(cm)
+			at <- version(clearances)
 		}
 	})
 	return at

@@ -41,7 +41,7 @@ func (t *tenant) declare(ctx context.Context, model string, sources ...string) {
 	GinkgoHelper()
 	Expect(t.declaring(ctx, model, sources...)).To(Succeed())
 	Eventually(ctx, func(g Gomega) {
-		g.Expect(admission.Find(t.clearances(ctx).Data, model).Weights).To(ContainElement(sources[0]))
+		g.Expect(admission.Find(t.clearances(ctx).Annotations, model).Weights).To(ContainElement(sources[0]))
 	}).Should(Succeed())
 }
 

@@ -148,7 +148,7 @@ func workloadTricks() {
 		Consistently(ctx, func(g Gomega) {
 			g.Expect(admin.Get(ctx, t.key(isolation.Name), isolation)).To(Succeed())
 			g.Expect(isolation.UID).To(Equal(first), "it neither ended nor began anew")
-			g.Expect(admission.Find(t.clearances(ctx).Data, llama).Cleared()).To(BeFalse())
+			g.Expect(admission.Find(t.clearances(ctx).Annotations, llama).Cleared()).To(BeFalse())
 			g.Expect(admin.Get(ctx, client.ObjectKeyFromObject(pod), pod)).To(Succeed())
 			g.Expect(pod.DeletionTimestamp).To(BeNil())
 		}, "1s").Should(Succeed())

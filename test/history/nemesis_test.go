@@ -134,7 +134,7 @@ func (w *world) interferences() []interference {
 			return pause(ctx, r, 9900*time.Millisecond, func(signal os.Signal) error { return s.manager.Signal(signal) })
 		}}
 		stalled := interference{s.name + " has a watch that stands still", func(ctx context.Context, r *rand.Rand) error {
-			resource := []string{"networkpolicies", "pods", "configmaps", "modeldeployments", "namespaces"}[r.IntN(5)]
+			resource := []string{"networkpolicies", "pods", "limitranges", "modeldeployments", "namespaces"}[r.IntN(5)]
 			s.proxy.Stall(resource)
 			rest(ctx, r, 500*time.Millisecond, 8*time.Second)
 			s.proxy.Resume(resource)

@@ -133,7 +133,7 @@ func (r *recorder) note(revision int64, key string, value []byte, there bool) er
 	e := check.Event{Revision: revision, At: time.Now(), There: there}
 	var o runtime.Object
 	switch resource {
-	case "pods", "networkpolicies", "configmaps":
+	case "pods", "networkpolicies", "limitranges":
 		var err error
 		if o, _, err = clientgoscheme.Codecs.UniversalDeserializer().Decode(value, nil, nil); err != nil {
 			return err
@@ -151,9 +151,9 @@ func (r *recorder) note(revision int64, key string, value []byte, there bool) er
 			e.Kind, e.Model, e.Name = check.Cause, namespace+"/"+needy, "NetworkPolicy "+o.Name
 			r.events = append(r.events, e)
 		}
-	case *corev1.ConfigMap:
+	case *corev1.LimitRange:
 		if o.Name == v1alpha1.ClearancesName {
-			r.clearances(e, namespace, o.Data)
+			r.clearances(e, namespace, o.Annotations)
 		}
 	}
 	return nil

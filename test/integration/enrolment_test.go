@@ -20,7 +20,7 @@ var _ = Describe("A namespace", func() {
 	It("names the model of pods that name none", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.label(ctx, map[string]string{v1alpha1.ModelLabel: "llm"})
-		Eventually(func() string { return w.clearances(ctx).Data["defaultModel"] }).Should(Equal("llm"))
+		Eventually(func() string { return w.clearances(ctx).Annotations["interlock.dev/defaultModel"] }).Should(Equal("llm"))
 		nameless := builder.Pod(w.ns, "early").Build()
 		Eventually(func() error { return api.Create(ctx, nameless.DeepCopy(), client.DryRunAll) }).Should(Succeed(), "until the API server has seen it too")
 		create(ctx, nameless)
@@ -80,7 +80,7 @@ var _ = Describe("A namespace", func() {
 		Expect(w.podsOf("good")(ctx)).To(HaveEach(beRunning()))
 
 		By("telling of the strays once, and refusing their replacement")
-		Eventually(w.events("ConfigMap", v1alpha1.ClearancesName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1, "StrayPodsGone": 1}))
+		Eventually(w.events("LimitRange", v1alpha1.ClearancesName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1, "StrayPodsGone": 1}))
 		Eventually(func(g Gomega) {
 			d := &appsv1.Deployment{}
 			g.Expect(api.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: "nameless"}, d)).To(Succeed())
@@ -110,8 +110,8 @@ var _ = Describe("A namespace", func() {
 		create(ctx, w.noEviction("stray", "app", "stray"), builder.Pod(w.ns, "stray").Label("app", "stray").Build())
 		Eventually(w.getPod("stray")).WithContext(ctx).Should(beRunning())
 		w.enrol(ctx)
-		Eventually(w.events("ConfigMap", v1alpha1.ClearancesName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
-		Consistently(w.events("ConfigMap", v1alpha1.ClearancesName), "7s").WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
+		Eventually(w.events("LimitRange", v1alpha1.ClearancesName)).WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
+		Consistently(w.events("LimitRange", v1alpha1.ClearancesName), "7s").WithContext(ctx).Should(Equal(map[string]int{"StrayPods": 1}))
 		Expect(w.getPod("stray")(ctx)).To(beRunning())
 
 		Expect(api.Delete(ctx, w.noEviction("stray", "app", "stray"))).To(Succeed())
@@ -130,7 +130,7 @@ var _ = Describe("A namespace", func() {
 
 		w.label(ctx, map[string]string{v1alpha1.EnforceLabel: ""})
 		for _, o := range []client.Object{
-			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: v1alpha1.ClearancesName}},
+			&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: v1alpha1.ClearancesName}},
 			&v1alpha1.ClearanceLedger{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: v1alpha1.LedgerName}},
 		} {
 			Eventually(gone(ctx, o)).Should(BeTrue())

@@ -30,7 +30,7 @@ type entry struct {
 	// seen is when the test learnt of it, which is later than it was.
 	seen       time.Time
 	deleted    bool
-	clearances *corev1.ConfigMap
+	clearances *corev1.LimitRange
 	pod        *corev1.Pod
 	model      *v1alpha1.ModelDeployment
 }
@@ -49,7 +49,7 @@ type history struct {
 
 func (w *world) watch(ctx context.Context) *history {
 	GinkgoHelper()
-	lists := []client.ObjectList{&corev1.ConfigMapList{}, &corev1.PodList{}, &v1alpha1.ModelDeploymentList{}}
+	lists := []client.ObjectList{&corev1.LimitRangeList{}, &corev1.PodList{}, &v1alpha1.ModelDeploymentList{}}
 	h := &history{listed: func() (map[string]int64, error) {
 		versions := map[string]int64{}
 		for _, list := range lists {
@@ -100,7 +100,7 @@ func (h *history) record(watcher watch.Interface) {
 // entryOf gives the entry of an object; false, histories keep none of it.
 func entryOf(o runtime.Object) (entry, bool) {
 	switch o := o.(type) {
-	case *corev1.ConfigMap:
+	case *corev1.LimitRange:
 		return entry{object: "clearances", version: version(o), clearances: o}, o.Name == v1alpha1.ClearancesName
 	case *corev1.Pod:
 		return entry{object: "pod " + o.Name, version: version(o), pod: o}, true

@@ -100,7 +100,7 @@ func versions(ctx context.Context, namespaces ...string) map[string]string {
 		&v1alpha1.ScalingPolicyList{}:                       nil,
 		&v1alpha1.ModelDeploymentList{}:                     nil,
 		&v1alpha1.ClearanceLedgerList{}:                     nil,
-		&corev1.ConfigMapList{}:                             {ours},
+		&corev1.LimitRangeList{}:                            {ours},
 	} {
 		Expect(api.List(ctx, list, options...)).To(Succeed())
 		Expect(meta.EachListItem(list, func(o runtime.Object) error {

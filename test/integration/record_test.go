@@ -27,7 +27,7 @@ var _ = Describe("The decision record", func() {
 		Eventually(w.recorded("llm")).WithContext(ctx).Should(HaveField("Verdict", v1alpha1.OutcomeCleared))
 		cleared, err := w.recorded("llm")(ctx)
 		Expect(err).NotTo(HaveOccurred())
-		Expect(w.clearances(ctx).Data["clearances"]).NotTo(BeEmpty())
+		Expect(w.clearances(ctx).Annotations["interlock.dev/clearances"]).NotTo(BeEmpty())
 
 		Expect(api.Delete(ctx, w.denyEgress())).To(Succeed())
 		w.awaitHeld(ctx, "llm", 1)

@@ -106,7 +106,7 @@ var _ = Describe("Taking out pods", func() {
 		Eventually(func() time.Time { return time.Now() }).Should(BeTemporally(">", since.Add(2*time.Second)))
 
 		Expect(api.Delete(ctx, w.modelDeployment("llm", builder.ASL3))).To(Succeed())
-		Eventually(w.events("ConfigMap", v1alpha1.ClearancesName)).WithContext(ctx).Should(HaveKeyWithValue("StrayPods", 1))
+		Eventually(w.events("LimitRange", v1alpha1.ClearancesName)).WithContext(ctx).Should(HaveKeyWithValue("StrayPods", 1))
 		create(ctx, w.modelDeployment("llm", builder.ASL3))
 		Eventually(w.shortfall("llm")).WithContext(ctx).Should(HaveField("Since.Time", BeTemporally("==", since.Time)))
 	})

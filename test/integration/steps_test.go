@@ -87,7 +87,7 @@ var _ = Describe("The steps on a shortfall", func() {
 
 		By("not being escaped by taking the declaration back")
 		Expect(api.Delete(ctx, w.modelDeployment("llm", builder.ASL3))).To(Succeed())
-		Eventually(w.events("ConfigMap", v1alpha1.ClearancesName)).WithContext(ctx).Should(HaveKeyWithValue("StrayPods", 1))
+		Eventually(w.events("LimitRange", v1alpha1.ClearancesName)).WithContext(ctx).Should(HaveKeyWithValue("StrayPods", 1))
 		create(ctx, w.modelDeployment("llm", builder.ASL3))
 
 		regain(ctx, w)

@@ -192,9 +192,9 @@ func (w *world) ledger(ctx context.Context) *v1alpha1.ClearanceLedger {
 }
 
 // clearances are what the API server enforces.
-func (w *world) clearances(ctx context.Context) *corev1.ConfigMap {
+func (w *world) clearances(ctx context.Context) *corev1.LimitRange {
 	GinkgoHelper()
-	cm := &corev1.ConfigMap{}
+	cm := &corev1.LimitRange{}
 	Expect(api.Get(ctx, client.ObjectKey{Namespace: w.ns, Name: v1alpha1.ClearancesName}, cm)).To(Succeed())
 	return cm
 }
@@ -202,11 +202,11 @@ func (w *world) clearances(ctx context.Context) *corev1.ConfigMap {
 // enforced is what it enforces of one model.
 func (w *world) enforced(ctx context.Context, model string) admission.Standing {
 	GinkgoHelper()
-	return admission.Find(w.clearances(ctx).Data, model)
+	return admission.Find(w.clearances(ctx).Annotations, model)
 }
 
-func clears(clearances *corev1.ConfigMap, model string) bool {
-	return admission.Find(clearances.Data, model).Cleared()
+func clears(clearances *corev1.LimitRange, model string) bool {
+	return admission.Find(clearances.Annotations, model).Cleared()
 }
 
 // podsOf gives the pods of the namespace that name a model, to be polled.

@@ -44,9 +44,9 @@ func (b *ClearancesBuilder) Model(name string, s admission.Standing) *Clearances
 	return b
 }
 
-// Build gives the ConfigMap.
-func (b *ClearancesBuilder) Build() *corev1.ConfigMap {
-	data, _ := b.clearances.Data()
-	return &corev1.ConfigMap{Data: data, ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: v1alpha1.ClearancesName,
-		Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}}}
+// Build gives the LimitRange.
+func (b *ClearancesBuilder) Build() *corev1.LimitRange {
+	annotations, _ := b.clearances.Annotations()
+	return &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: v1alpha1.ClearancesName,
+		Annotations: annotations, Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedBy}}}
 }
