@@ -50,9 +50,10 @@ func (r *Reconciler) releasePod(ctx context.Context, pod *corev1.Pod) error {
 	return r.Client.Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, patch), client.FieldOwner(FieldManager))
 }
 
-func (g *gathered) policy(label string) *v1alpha1.ScalingPolicy {
+// enforcedPolicy is the policy that the namespace enforces. Nil means that there is none.
+func (g *gathered) enforcedPolicy() *v1alpha1.ScalingPolicy {
 	for _, e := range g.enrolment {
-		if e.label == label {
+		if e.label == v1alpha1.EnforceLabel {
 			return e.policy
 		}
 	}

@@ -45,7 +45,7 @@ func (r *Reconciler) replace(ctx context.Context, now time.Time, g *gathered, en
 func (r *Reconciler) replacement(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement) (workload.Replacement, error) {
 	all := workload.Replacement{
 		Model: client.ObjectKeyFromObject(g.model), Cleared: enforced.Verdict.Cleared(),
-		PerMinute: decision.ReplacementsPerMinute(g.policy(v1alpha1.EnforceLabel)), Since: now.UTC().Truncate(time.Second)}
+		PerMinute: decision.ReplacementsPerMinute(g.enforcedPolicy()), Since: now.UTC().Truncate(time.Second)}
 	var given []string
 	for _, rule := range g.givenBy(enforced.Adjustments) {
 		given = append(given, rule.Given())

@@ -29,7 +29,7 @@ func (g *gathered) remember(now time.Time, enforced verdicts.Judgement) decision
 	if !known.Short() {
 		known = known.Quiet(now)
 	}
-	policy := g.policy(v1alpha1.EnforceLabel)
+	policy := g.enforcedPolicy()
 	steps := decision.ScheduleOf(policy, v.DeploymentLevel, v.SecurityLevel)
 	switch v.Outcome {
 	case "": // Nothing is enforced here any more.
@@ -63,7 +63,7 @@ func reported(s *v1alpha1.Shortfall) decision.Shortfall {
 // shortfall takes the policy's steps against the pods that run without clearance, and returns when the next is due. Each
 // step is tried whatever became of the others.
 func (r *Reconciler) shortfall(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
-	measures := decision.OnShortfall(g.policy(v1alpha1.EnforceLabel), g.shortfall.Since, now,
+	measures := decision.OnShortfall(g.enforcedPolicy(), g.shortfall.Since, now,
 		enforced.Verdict.DeploymentLevel, enforced.Verdict.SecurityLevel)
 	if g.terminating { // and takes no new object, such as what would isolate its pods
 		measures.Evict = measures.Evict || measures.Isolate || measures.Stop
@@ -85,7 +85,7 @@ func (r *Reconciler) rest(ctx context.Context, now time.Time, g *gathered, enfor
 	if g.shortfall.IsZero() {
 		return time.Time{}, r.standDown(fresh.Bind(ctx, g.proof), client.ObjectKeyFromObject(g.model), g.networkPolicies)
 	}
-	taken := g.shortfall.Taken(g.policy(v1alpha1.EnforceLabel), now, enforced.Verdict.DeploymentLevel, enforced.Verdict.SecurityLevel)
+	taken := g.shortfall.Taken(g.enforcedPolicy(), now, enforced.Verdict.DeploymentLevel, enforced.Verdict.SecurityLevel)
 	s := g.statusOf(taken)
 	report.status.Shortfall = s
 	if g.shortfall.Short() { // and its pods are left alone, since they wait for nothing but a rule

@@ -100,7 +100,7 @@ func run(ctx context.Context, c config) error {
 		if err != nil {
 			return fmt.Errorf("skipped, since the operator cannot be limited: %w", err)
 		}
-		defer group.remove()
+		defer func() { _ = group.remove() }()
 		if err := group.wrap(manager); err != nil {
 			return err
 		}

@@ -207,7 +207,7 @@ func (w *world) live(t *testing.T) {
 		workers.Go(func() { w.flap(working, draw(uint64(i)+1), name) })
 		workers.Go(func() { w.serve(working, draw(uint64(i)+11), name) })
 	}
-	workers.Go(func() { w.haunt(t, working, draw(0)) })
+	workers.Go(func() { w.haunt(working, t, draw(0)) })
 	workers.Wait()
 	for _, name := range w.tenants {
 		eventually(t, func(ctx context.Context) error { return client.IgnoreAlreadyExists(w.admin.Create(ctx, limits(name))) })

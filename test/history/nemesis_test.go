@@ -93,7 +93,7 @@ type interference struct {
 }
 
 // haunt interferes with one thing after another, and leaves all in order.
-func (w *world) haunt(t *testing.T, ctx context.Context, r *rand.Rand) {
+func (w *world) haunt(ctx context.Context, t *testing.T, r *rand.Rand) {
 	all := w.interferences()
 	for {
 		rest(ctx, r, 500*time.Millisecond, 6*time.Second)
