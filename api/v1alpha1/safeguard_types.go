@@ -193,7 +193,9 @@ type ConnectException struct {
 }
 
 // AllContainers is the CEL over a Pod, `object`, that the variable `containers` of pod rules stands for.
-const AllContainers = "object.spec.containers + object.spec.?initContainers.orValue([]) + object.spec.?ephemeralContainers.orValue([])"
+// The lists are made dynamic, since those of ephemeral containers are of another type than the others.
+const AllContainers = "dyn(object.spec.containers) + dyn(object.spec.?initContainers.orValue([])) + " +
+	"dyn(object.spec.?ephemeralContainers.orValue([]))"
 
 // Commands is the CEL that the variable `commands` of pod rules stands for, once `containers` is there. Kubelets put values
 // for $(NAME), servers take '_' for '-' in the name of an option, and some read values in any case: so it is resolved, in lower

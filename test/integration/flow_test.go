@@ -54,7 +54,7 @@ var _ = Describe("A model's way", func() {
 
 		By("gating the replacements of the evicted pods")
 		w.awaitHeld(ctx, "llm", 2)
-		Expect(w.model(ctx, "llm").Status.Shortfall).To(BeNil())
+		Expect(w.model(ctx, "llm").Status.Shortfall).To(HaveField("QuietSince", Not(BeNil())), "it is remembered for a while")
 		revoked, evicted := history.of(dropsClearance("llm")), history.of(goesAway)
 		Expect(revoked).NotTo(BeEmpty())
 		Expect(evicted).NotTo(BeEmpty())

@@ -40,8 +40,12 @@ type change struct {
 // refused are objects that the API server must not take, and what it says of them. Each differs from one that it takes
 // in nothing but what is wrong.
 var refused = map[string]refusal{
-	"a Safeguard without a method":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.PodRule = nil }), oneMethod},
-	"a Safeguard with two methods":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.Resource = egress() }), oneMethod},
+	"a Safeguard without a method": {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.PodRule = nil }), oneMethod},
+	"a Safeguard with two methods": {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.Resource = egress() }), oneMethod},
+	"refused connections without a rule about pods": {safeguardWith(func(sg *v1alpha1.Safeguard) {
+		sg.Spec.PodRule, sg.Spec.Resource = nil, egress()
+		sg.Spec.Connect = &v1alpha1.ConnectRule{Refuse: []v1alpha1.ConnectKind{v1alpha1.ConnectPortForward}}
+	}), "connect goes together with podRule"},
 	"a Safeguard named with a dot":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Name = "image.pinned" }), labelName},
 	"a Safeguard with a long name":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Name = strings.Repeat("a", 64) }), labelName},
 	"a message of two lines":         {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.PodRule.Validations[0].Message = "a\nb" }), "should match"},
