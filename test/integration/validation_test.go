@@ -46,6 +46,10 @@ var refused = map[string]refusal{
 		sg.Spec.PodRule, sg.Spec.Resource = nil, egress()
 		sg.Spec.Connect = &v1alpha1.ConnectRule{Refuse: []v1alpha1.ConnectKind{v1alpha1.ConnectPortForward}}
 	}), "connect goes together with podRule"},
+	"an exception for a user and a group": {safeguardWith(func(sg *v1alpha1.Safeguard) {
+		sg.Spec.Connect = &v1alpha1.ConnectRule{Refuse: []v1alpha1.ConnectKind{v1alpha1.ConnectPortForward},
+			Except: []v1alpha1.ConnectException{{User: "erin", Group: "on-call", Reason: "incidents"}}}
+	}), "an exception has exactly one of user and group"},
 	"a Safeguard named with a dot":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Name = "image.pinned" }), labelName},
 	"a Safeguard with a long name":   {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Name = strings.Repeat("a", 64) }), labelName},
 	"a message of two lines":         {safeguardWith(func(sg *v1alpha1.Safeguard) { sg.Spec.PodRule.Validations[0].Message = "a\nb" }), "should match"},
