@@ -9,7 +9,7 @@ var letterMutants = []mutant{
 	{"case-matters", "`commands`: in lower case, with '-' for '_'", "as they stand",
 		[]change{{ruling, `' ').lowerAscii().replace('_', '-')].map(text,`, `' ')].map(text,`}}, []string{"49: a switch is found"}},
 	{"letter-unasked", "`interlock-admit`: pod rules, judged after all mutation", "the match condition does not look at rules",
-		[]change{{podPolicies, `isOpened(modelOf)+meetsRules(rules)), uncovered)`, `isOpened(modelOf)), uncovered)`}}, []string{"49: a pod that meets"}},
+		[]change{{podPolicies, `isOpened(modelOf)+meetsRules(rules)), uncovered`, `isOpened(modelOf)), uncovered`}}, []string{"49: a pod that meets"}},
 	{"size-unbounded", "`small`: what is too large is not judged", "everything is small",
 		[]change{{sizes, `small = fmt.Sprintf("(%s`, `small = fmt.Sprintf("(true || %s`}}, []string{"52: a pod that is too large"}},
 	{"variables-uncounted", "`uncovered`: looks at variables that add devices", "it looks at none",
