@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -160,6 +161,7 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 	status := v1alpha1.AttestationStatus{ObservedGeneration: a.Generation, Conditions: slices.Clone(a.Status.Conditions)}
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, ObservedGeneration: a.Generation, Reason: v1alpha1.ReasonUntrusted}
 	var refused, malformed []string
+	untrusted := map[string][]string{}
 	for i := range max(len(policies), 1) {
 		trust, name := nobody, "(there is none)"
 		if i < len(policies) {
@@ -176,7 +178,7 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 				refused = append(refused, why...)
 				describe(&status, found.Statement)
 			case errors.Is(found.Err, evidence.ErrUntrusted):
-				refused = append(refused, fmt.Sprintf("policy %s: %v", name, found.Err))
+				untrusted[found.Err.Error()] = append(untrusted[found.Err.Error()], name)
 			case found.Unfetched || found.Fetching:
 				ready.Reason, refused = v1alpha1.ReasonNotFetched, []string{unfetched(found.Err, waits)}
 			default:
@@ -191,6 +193,12 @@ func (r *Reconciler) status(a *v1alpha1.Attestation, policies []v1alpha1.Scaling
 		if d.err != nil || waits != "" {
 			refused = append(refused, "it could not be looked up again: "+unfetched(d.err, waits))
 		}
+	}
+	// The fewest policies first: those know the signer, and say what is wrong.
+	for _, why := range slices.SortedFunc(maps.Keys(untrusted), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(untrusted[a]), len(untrusted[b])), cmp.Compare(a, b))
+	}) {
+		refused = append(refused, fmt.Sprintf("policy %s: %s", strings.Join(slices.Compact(untrusted[why]), ", "), why))
 	}
 	status.Signers = slices.Compact(slices.Sorted(slices.Values(status.Signers)))
 	malformed = slices.Compact(slices.Sorted(slices.Values(malformed)))

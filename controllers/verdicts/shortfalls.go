@@ -24,10 +24,10 @@ func (b *Board) Remember(model types.NamespacedName, known, s decision.Shortfall
 	if known == s {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.shortfalls[model] = noted{s, now}
-	b.tell(model)
+	b.note(model, func() []listener {
+		b.shortfalls[model] = noted{s, now}
+		return b.listeners
+	})
 }
 
 // Shortfall gives what is remembered of a model: what is on the board, or was written by the process before this one.

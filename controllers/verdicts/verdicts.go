@@ -75,10 +75,12 @@ type Board struct {
 	// shortfalls that were noted since this process began. One that is over is there for a while, to be taken off what is written.
 	shortfalls map[types.NamespacedName]noted
 	// listeners are told of each model that was decided anew.
-	listeners []func(model types.NamespacedName)
+	listeners []listener
 	// recallers are told of each model that is to be decided anew.
-	recallers []func(model types.NamespacedName)
+	recallers []listener
 }
+
+type listener = func(model types.NamespacedName)
 
 // NewBoard returns a Board with nothing on it.
 func NewBoard() *Board {
@@ -88,13 +90,14 @@ func NewBoard() *Board {
 // Put notes the judgements on a model, and wakes who listens if they have changed. What loosens by them has to be written
 // while the proof holds.
 func (b *Board) Put(model types.NamespacedName, judgements []Judgement, proof fresh.Proof) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	have, ok := b.models[model]
-	b.models[model], b.proofs[model] = judgements, proof
-	if !ok || !reflect.DeepEqual(have, judgements) {
-		b.tell(model)
-	}
+	b.note(model, func() []listener {
+		have, ok := b.models[model]
+		b.models[model], b.proofs[model] = judgements, proof
+		if ok && reflect.DeepEqual(have, judgements) {
+			return nil
+		}
+		return b.listeners
+	})
 }
 
 // Proven is Get, and says how fresh that was on which the judgements rest.
@@ -107,12 +110,10 @@ func (b *Board) Proven(model types.NamespacedName) (judgements []Judgement, proo
 
 // Recall forgets the judgements on a model, since they may rest on what is out of date, and has it decided anew.
 func (b *Board) Recall(model types.NamespacedName) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.forget(model)
-	for _, recall := range b.recallers {
-		recall(model)
-	}
+	b.note(model, func() []listener {
+		b.forget(model)
+		return b.recallers
+	})
 }
 
 // Recalled is a source of requests that name the models to be decided anew.
@@ -132,10 +133,10 @@ func (b *Board) forget(model types.NamespacedName) {
 
 // Drop forgets a model that is gone.
 func (b *Board) Drop(model types.NamespacedName) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.forget(model)
-	b.tell(model)
+	b.note(model, func() []listener {
+		b.forget(model)
+		return b.listeners
+	})
 }
 
 // Get gives the judgements on a model; false when it has not been decided yet.
@@ -146,9 +147,14 @@ func (b *Board) Get(model types.NamespacedName) ([]Judgement, bool) {
 	return judgements, ok
 }
 
-func (b *Board) tell(model types.NamespacedName) {
-	for _, listener := range b.listeners {
-		listener(model)
+// note changes what is on the board of a model, and then tells those whom the change names. They may ask the board in turn, so
+// it is not locked by then.
+func (b *Board) note(model types.NamespacedName, change func() []listener) {
+	b.mu.Lock()
+	told := change()
+	b.mu.Unlock()
+	for _, tell := range told {
+		tell(model)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/fresh"
@@ -177,5 +178,34 @@ func TestBoardServesManyAtOnce(t *testing.T) {
 	wg.Wait()
 	if namespaces := w.since(); len(namespaces) != 8*(200+4) || len(slices.Compact(namespaces)) != 1 {
 		t.Errorf("woken %d times: %v", len(namespaces), slices.Compact(namespaces))
+	}
+}
+
+// asking is a queue that asks the board before it takes a request, as fair queues do.
+type asking struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	board *Board
+	asked int
+}
+
+func (a *asking) Add(r reconcile.Request) {
+	a.board.Get(r.NamespacedName)
+	a.asked++
+}
+
+func TestWhoIsToldMayAsk(t *testing.T) {
+	b := NewBoard()
+	q := &asking{board: b}
+	for _, s := range []source.Source{b.Models(), b.Recalled()} {
+		if err := s.Start(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Put(named("opus"), judged(v1alpha1.OutcomeHeld, time.Time{}), fresh.Proof{})
+	b.Remember(named("opus"), decision.Shortfall{}, decision.Shortfall{Since: nine}, nine)
+	b.Recall(named("opus"))
+	b.Drop(named("opus"))
+	if q.asked != 4 {
+		t.Errorf("told %d times, want 4", q.asked)
 	}
 }

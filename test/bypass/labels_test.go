@@ -40,7 +40,7 @@ func labelTricks() {
 		far := newTenant(ctx, policyName)
 		Expect(t.declaring(ctx, llama, "oci://"+ourImage, "pvc://llama", "s3://models/llama")).To(Succeed())
 		for tenant, known := range map[*tenant]string{t: "pvc://llama", far: "s3://models"} {
-			Eventually(ctx, func() string { return tenant.clearances(ctx).Annotations["sources"] }).Should(ContainSubstring(known))
+			Eventually(ctx, func() string { return tenant.clearances(ctx).Annotations["interlock.dev/sources"] }).Should(ContainSubstring(known))
 		}
 		claim := volume(corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "llama"}})
 		for way, change := range map[string]func(*corev1.Pod){
