@@ -71,7 +71,8 @@ type gathered struct {
 	podRules, readsWeights map[string]bool
 	// pending names those pod rules that the API server does not enforce yet, and when it will.
 	pending map[string]time.Time
-	// lookAgain is when the owners of the pods are looked at again, which nobody watches; zero, never.
+	// lookAgain is when the owners of the pods, which nobody watches, and pods that should be gone are looked at again. Zero means
+	// never.
 	lookAgain time.Time
 	// settled is the time at which that of a rule that the model needs comes; zero, it waits for none.
 	settled time.Time
@@ -356,8 +357,9 @@ func (g *gathered) inspect(e enrolment, in decision.Input) map[string]decision.F
 		}
 	}
 	around := g.around
-	around.Exempt = asked.Exempt
+	around.Now, around.Exempt = in.Now, asked.Exempt
 	inspection := safeguard.Inspect(g.key(), usable, g.pods, around)
+	g.lookAgain = decision.Sooner(g.lookAgain, inspection.Revisit)
 	g.closeOpenings(usable, asked, inspection.Findings)
 	for _, name := range asked.Required {
 		if why, ok := g.unusable[name]; ok {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/cel-go/cel"
 	celtypes "github.com/google/cel-go/common/types"
@@ -32,6 +33,8 @@ import (
 
 // Surroundings are the objects around the pods of a namespace that verification methods look at.
 type Surroundings struct {
+	// Now is when the pods are judged.
+	Now             time.Time
 	NetworkPolicies []networkingv1.NetworkPolicy
 	// Weights are the sources that the model declares of its weights.
 	Weights []string

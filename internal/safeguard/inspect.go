@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,8 @@ type Inspection struct {
 	Findings map[string]decision.Finding
 	// Violations say what is wrong with each pod, by the name of the Safeguard.
 	Violations map[types.UID]map[string]string
+	// Revisit is when a pod on its way out counts again unless it is gone by then. Zero means that there is none.
+	Revisit time.Time
 
 	// breaks counts the Safeguards that hold a pod.
 	breaks map[types.UID]int
@@ -41,14 +44,36 @@ func Held(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool { return g.Name == v1alpha1.ClearanceGate })
 }
 
-// drainSeconds is the longest that a pod on its way out may take for it not to count any more. One that takes longer
-// serves on, and with a long grace period does so for as long as it likes.
-const drainSeconds = 30
+const (
+	// drain is the longest that a pod on its way out may take for it not to count any more. One that takes longer serves on,
+	// and with a long grace period does so for as long as it likes.
+	drain = 30 * time.Second
+	// overtime is how long after its time such a pod may still be there. Its node has to say that it ended, and where the node
+	// says nothing the pod may run on.
+	overtime = 10 * time.Second
+)
 
-// counts says whether a pod runs, or may come to run, for more than a moment.
-func counts(pod *corev1.Pod) bool {
-	leaving := pod.DeletionTimestamp != nil && (Held(pod) || ptr.Deref(pod.DeletionGracePeriodSeconds, 0) <= drainSeconds)
-	return Living(pod) && !leaving
+// drains says whether a pod is about to be gone, and until when that is believed.
+func drains(pod *corev1.Pod, now time.Time) (until time.Time, ok bool) {
+	if pod.DeletionTimestamp == nil || time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0))*time.Second > drain {
+		return time.Time{}, false
+	}
+	until = pod.DeletionTimestamp.Add(overtime)
+	return until, now.Before(until)
+}
+
+// counting are the pods that run, or may come to run, for more than a moment.
+func (i *Inspection) counting(pods []*corev1.Pod, now time.Time) []*corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod *corev1.Pod) bool {
+		if !Living(pod) || pod.DeletionTimestamp != nil && Held(pod) {
+			return true
+		}
+		until, ok := drains(pod, now)
+		if ok {
+			i.Revisit = decision.Sooner(i.Revisit, until)
+		}
+		return ok
+	})
 }
 
 // Inspect judges the pods of one model by each Safeguard.
@@ -57,10 +82,9 @@ func counts(pod *corev1.Pod) bool {
 // rollout, waiting at the gate, neither keep the new ones from being released nor hide what has been mended. Where
 // there is no pod yet, methods that look at the surroundings judge a pod that carries nothing but the model's label.
 func Inspect(model types.NamespacedName, safeguards []*Compiled, pods []*corev1.Pod, around Surroundings) Inspection {
-	pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return !counts(p) })
-	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-
 	in := Inspection{Findings: map[string]decision.Finding{}, Violations: map[types.UID]map[string]string{}, breaks: map[types.UID]int{}}
+	pods = in.counting(pods, around.Now)
+	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	for _, pod := range pods {
 		for _, sg := range safeguards {
 			wrong := sg.violations(pod, around)

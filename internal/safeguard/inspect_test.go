@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -53,8 +54,15 @@ func ended(pod *corev1.Pod, phase corev1.PodPhase) *corev1.Pod {
 	return pod
 }
 
+// leaving is told to end now and given some seconds.
 func leaving(pod *corev1.Pod, seconds int64) *corev1.Pod {
-	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &metav1.Time{}, &seconds
+	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &metav1.Time{Time: time.Time{}.Add(time.Duration(seconds) * time.Second)}, &seconds
+	return pod
+}
+
+func leftLongAgo(pod *corev1.Pod) *corev1.Pod {
+	pod = leaving(pod, 1)
+	pod.DeletionTimestamp.Time = pod.DeletionTimestamp.Add(-overtime - time.Second)
 	return pod
 }
 
@@ -158,6 +166,18 @@ func TestInspect(t *testing.T) {
 			pods:  []*corev1.Pod{leaving(aPod("x", "a"), 31), aPod("z")},
 			want:  map[string]string{"a": "Missing: 1 of 2 pods, such as x: a is broken"},
 			fit:   []string{"z"},
+		},
+		"a pod that is still there long after its time may run": {
+			asked: []*Compiled{judging("a")},
+			pods:  []*corev1.Pod{leftLongAgo(aPod("x", "a")), aPod("z")},
+			want:  map[string]string{"a": "Missing: 1 of 2 pods, such as x: a is broken"},
+			fit:   []string{"z"},
+		},
+		"a held pod that is there long after its time does not": {
+			asked: []*Compiled{judging("a")},
+			pods:  []*corev1.Pod{held(leftLongAgo(aPod("x", "a")))},
+			want:  map[string]string{"a": "Satisfied: no pod yet; the API server refuses one that breaks it"},
+			fit:   []string{"x"},
 		},
 		"a held pod that takes its time to go does not": {
 			asked: []*Compiled{judging("a")},
@@ -373,9 +393,9 @@ func TestARunningPodThatBreaksShows(t *testing.T) {
 		if after[name].State != v1alpha1.SafeguardMissing {
 			t.Fatalf("%s: %+v", name, after[name])
 		}
-		for _, pod := range pods { // those that run have not become fewer
+		for _, pod := range (&Inspection{}).counting(pods, time.Time{}) { // those that run have not become fewer
 			for _, other := range letters {
-				if _, broken := pod.Labels[other]; broken && counts(pod) && !Held(pod) && after[other].State != v1alpha1.SafeguardMissing {
+				if _, broken := pod.Labels[other]; broken && !Held(pod) && after[other].State != v1alpha1.SafeguardMissing {
 					t.Fatalf("%s was %+v, and is %+v", other, before[other], after[other])
 				}
 			}

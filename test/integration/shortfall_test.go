@@ -110,6 +110,27 @@ var _ = Describe("Taking out pods", func() {
 		create(ctx, w.modelDeployment("llm", builder.ASL3))
 		Eventually(w.shortfall("llm")).WithContext(ctx).Should(HaveField("Since.Time", BeTemporally("==", since.Time)))
 	})
+
+	It("lets no pod's own grace outlast the deadline", func(ctx SpecContext) {
+		const force = 6 * time.Second
+		w := namesOnly(ctx)
+		w.createPolicy(ctx, evict(0, force))
+		node := w.silentNode(ctx)
+		slow := w.loosePod("llm").With(func(p *corev1.Pod) {
+			p.Name, p.GenerateName = "slow", ""
+			p.Spec.NodeName = node
+			p.Spec.TerminationGracePeriodSeconds = new(int64(3600))
+		}).Build()
+		create(ctx, w.modelDeployment("llm", builder.ASL2), slow)
+		w.awaitAdmitted(ctx, "llm", 1)
+		history := w.watch(ctx)
+		w.enrol(ctx)
+
+		Eventually(func() []entry { return history.of(goesAway) }).ShouldNot(BeEmpty())
+		Expect(*history.of(goesAway)[0].pod.DeletionGracePeriodSeconds).To(BeNumerically("<=", force/time.Second))
+		Eventually(w.podsOf("llm")).WithContext(ctx).Should(BeEmpty(), "its node does not say that it has ended")
+		Expect(time.Now()).To(BeTemporally(">=", w.clearances(ctx).CreationTimestamp.Add(force-time.Second)))
+	})
 })
 
 // awaitShortfall waits until pods of a model run without clearance, and what is said of that matches, and returns it.
@@ -152,4 +173,16 @@ func (w *world) refuseEvictions() (*admissionv1.ValidatingAdmissionPolicy, *admi
 func evictDry(ctx context.Context, pod *corev1.Pod) error {
 	return api.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{
 		DeleteOptions: &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}})
+}
+
+// silentNode makes a node without a kubelet: what is bound to it never starts, and never ends.
+func (w *world) silentNode(ctx context.Context) string {
+	GinkgoHelper()
+	node := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: w.ns + "-silent"},
+		Spec:       corev1.NodeSpec{Unschedulable: true},
+	}
+	create(ctx, node)
+	DeferCleanup(func(ctx SpecContext) { Expect(api.Delete(ctx, node)).To(Succeed()) })
+	return node.Name
 }
