@@ -2,6 +2,7 @@ package admission_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -118,9 +119,9 @@ func newAPIServer(t testing.TB, objects []admission.Object, namespaceLabels map[
 	for _, o := range objects {
 		switch o := o.(type) {
 		case *admissionv1.MutatingAdmissionPolicy:
-			s.mutating = append(s.mutating, compileMutation(t, o))
+			s.mutating = append(s.mutating, once(t, o, compileMutation))
 		case *admissionv1.ValidatingAdmissionPolicy:
-			s.validating = append(s.validating, compileValidation(t, o))
+			s.validating = append(s.validating, once(t, o, compileValidation))
 		}
 	}
 	for _, o := range objects {
@@ -140,6 +141,23 @@ func newAPIServer(t testing.TB, objects []admission.Object, namespaceLabels map[
 		}
 	}
 	return s
+}
+
+// compiled policies of all tests, by what they say.
+var compiled sync.Map
+
+func once[P, C any](t testing.TB, policy P, compile func(testing.TB, P) C) C {
+	t.Helper()
+	says, err := json.Marshal(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have, ok := compiled.Load(string(says)); ok {
+		return have.(C)
+	}
+	c := compile(t, policy)
+	compiled.Store(string(says), c)
+	return c
 }
 
 func (s *apiServer) put(param client.Object) *apiServer {

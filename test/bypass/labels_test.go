@@ -45,7 +45,7 @@ func labelTricks() {
 		claim := volume(corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "llama"}})
 		for way, change := range map[string]func(*corev1.Pod){
 			"an image volume": image(ourImage), "the same from a mirror": image("mirror.example.com/x" + ourImage[strings.Index(ourImage, "@"):]),
-			"the same by a tag": image(ourImage[:strings.Index(ourImage, "@")] + ":v1"), "a claim": claim, "an argument": args("--model", "s3://models/llama/"),
+			"a claim": claim, "an argument": args("--model", "s3://models/llama/"),
 			"the image of a container": func(p *corev1.Pod) { p.Spec.Containers[0].Image = ourImage },
 		} {
 			for _, pod := range []*builder.PodBuilder{t.pod("x").Model(small), t.pod("x")} {
