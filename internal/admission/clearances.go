@@ -84,9 +84,9 @@ const (
 // textKeys are those whose texts have a line for each model, or for what several share.
 var textKeys = []string{leasesKey, clearancesKey, exemptionsKey, adjustmentsKey, connectKey, weightsKey, openingsKey, openedByKey}
 
-// maxData is the most that models take of the 256 KiB that the annotations of an object may have. Shortfalls take up to
-// maxShortfalls of the rest, and the sources of other models up to maxSources.
-const maxData = 140_000
+// maxData is the most that is written, of the 256 KiB that the annotations of an object may have. Shortfalls and the sources of
+// other models have bounds of their own and come first; models have the rest.
+const maxData = 240_000
 
 // Annotations gives the same bytes for the same clearances. Models for which there is no room are named: the API server knows
 // nothing of them and so holds them.

@@ -131,11 +131,27 @@ func TestModelsWithoutRoomAreHeld(t *testing.T) {
 	t.Run("leases of their own", func(t *testing.T) {
 		withoutRoom(t, func(i int) standing { return cleared("", "09:00:00", long, fmt.Sprint(i)) })
 	})
+	t.Run("beside as many shortfalls and sources as there can be", func(t *testing.T) {
+		full := admission.Clearances{Shortfalls: map[string]decision.Shortfall{}}
+		var declared []admission.Declaration
+		for i := range 2000 {
+			full.Shortfalls[fmt.Sprintf("a-model-of-some-name-%d", i)] = decision.Shortfall{Since: time.Unix(int64(i), 0), Wait: time.Hour}
+			declared = append(declared, admission.Declaration{Namespace: "far", Model: "m", Sources: []string{fmt.Sprintf("s3://bucket-%d/%s", i, long[:100])}})
+		}
+		full.Sources = admission.Sources("serving", declared, func(string, string) bool { return false })
+		withoutRoomIn(t, full, func(int) standing { return cleared("", "09:00:00", "r").declaring("s3://" + long) })
+	})
 }
 
 func withoutRoom(t *testing.T, model func(int) standing) {
 	t.Helper()
+	withoutRoomIn(t, admission.Clearances{}, model)
+}
+
+func withoutRoomIn(t *testing.T, full admission.Clearances, model func(int) standing) {
+	t.Helper()
 	c := clearancesOf(cleared("a", "09:00:00", "r"), cleared("z", "09:00:00", "r"))
+	c.Shortfalls, c.Sources = full.Shortfalls, full.Sources
 	for i := range 300 {
 		c.Models[fmt.Sprintf("m-%03d", i)] = model(i).Standing
 	}
@@ -144,7 +160,7 @@ func withoutRoom(t *testing.T, model func(int) standing) {
 	for key, value := range data {
 		size += len(key) + len(value)
 	}
-	if size > validation.TotalAnnotationSizeLimitB || size < validation.TotalAnnotationSizeLimitB/2 {
+	if size > validation.TotalAnnotationSizeLimitB || size < validation.TotalAnnotationSizeLimitB*9/10 {
 		t.Errorf("%d bytes, and annotations take %d", size, validation.TotalAnnotationSizeLimitB)
 	}
 	if len(left) < 10 || !slices.Contains(left, "m-299") || slices.Contains(left, "a") || slices.Contains(left, "z") {
