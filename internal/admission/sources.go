@@ -146,48 +146,60 @@ func taken(place, path, model string) string {
 		place, path, model, lineOf(sourcesKey, "t[0]"), textOf(sourcesKey))
 }
 
-// takenURI is the same for a URI in lower case: a version or tag behind its name is left to its digest.
-func takenURI(uri, model string) string {
-	return fmt.Sprintf(`[%s.split('/', 4)].exists(p, %s)`, uri, taken("p[0] + '//' + p[2]",
-		`(p.size() < 4 ? '' : p[3].split('@')[0].split(':')[0].split('/').filter(s, s != '' && s != '.').map(s, s + '/').join(''))`, model))
+// anyTaken is the same for a list of [place, path].
+func anyTaken(spots, model string) string {
+	return fmt.Sprintf("(%s).exists(s, %s)", spots, taken("s[0]", "s[1]", model))
 }
 
-// takenDigest is the same for a digest or commit.
-func takenDigest(mark, hex, model string) string {
-	return taken(fmt.Sprintf("'%s' + %s.substring(0, %d)", mark, hex, shortened), "''", model)
+// clean is CEL for a path as sources have it: without what means nothing, and with a slash at its end.
+func clean(path string) string {
+	return path + ".split('/').filter(s, s != '' && s != '.').map(s, s + '/').join('')"
+}
+
+// spotsOfURIs is CEL for where URIs in lower case point: a version or tag behind the name is left to its digest.
+func spotsOfURIs(uris string) string {
+	return fmt.Sprintf("(%s).map(u, u.split('/', 4)).map(p, [p[0] + '//' + p[2], p.size() < 4 ? '' : %s])",
+		uris, clean("p[3].split('@')[0].split(':')[0]"))
+}
+
+// spotsOfDigests is the same for digests or commits.
+func spotsOfDigests(mark, digests string) string {
+	return fmt.Sprintf("%s.map(h, ['%s' + h.substring(0, %d), ''])", digests, mark, shortened)
 }
 
 // volumesTaken is CEL for whether a volume of the pod holds what another model declares.
 func volumesTaken(model string) string {
-	const mounts = `containers.map(c, c.?volumeDevices.orValue([]).exists(d, d.name == v.name) ? ['']
-    : c.?volumeMounts.orValue([]).filter(m, m.name == v.name).map(m, m.?subPath.orValue('')))`
-	claim := func(name, path string) string { return taken("'pvc://' + "+name, path, model) }
-	return fmt.Sprintf(`object.spec.?volumes.orValue([]).exists(v,
-  (has(v.image) && [v.image.?reference.orValue('').lowerAscii()].exists(r, %s || r.findAll('[0-9a-f]{64}').exists(h, %s))) ||
-  (has(v.persistentVolumeClaim) && %s.exists(ms, ms.exists(m, %s))) ||
-  (has(v.ephemeral) && [v.ephemeral.?volumeClaimTemplate.?spec.?dataSource.?name.orValue(''),
-    v.ephemeral.?volumeClaimTemplate.?spec.?dataSourceRef.?name.orValue('')].exists(s, s != '' && %s)) ||
-  (has(v.nfs) && %s))`,
-		takenURI("('oci://' + r)", model), takenDigest("#", "h", model),
-		mounts, claim("v.persistentVolumeClaim.claimName", "m.split('/').filter(s, s != '' && s != '.').map(s, s + '/').join('')"),
-		claim("s", "''"),
-		takenURI("('nfs://' + v.nfs.server + v.nfs.path).lowerAscii()", model))
+	const volumes = "object.spec.?volumes.orValue([])"
+	const references = volumes + ".filter(v, has(v.image)).map(v, v.image.?reference.orValue('').lowerAscii())"
+	copied := func(field string) string {
+		return volumes + ".filter(v, has(v.ephemeral)).map(v, v.ephemeral.?volumeClaimTemplate.?spec.?" + field +
+			".?name.orValue('')).filter(name, name != '').map(name, ['pvc://' + name, ''])"
+	}
+	spots := strings.Join([]string{
+		spotsOfURIs(references + ".map(r, 'oci://' + r) + " +
+			volumes + ".filter(v, has(v.nfs)).map(v, ('nfs://' + v.nfs.server + v.nfs.path).lowerAscii())"),
+		spotsOfDigests("#", references+".join(' ').findAll('[0-9a-f]{64}')"),
+		copied("dataSource"), copied("dataSourceRef"),
+	}, " + ")
+	return fmt.Sprintf(`(%s || %s.exists(v, has(v.persistentVolumeClaim) && containers.exists(c,
+  (c.?volumeDevices.orValue([]).filter(d, d.name == v.name).map(d, '') +
+   c.?volumeMounts.orValue([]).filter(m, m.name == v.name).map(m, m.?subPath.orValue(''))).exists(path, %s))))`,
+		anyTaken(spots, model), volumes, taken("'pvc://' + v.persistentVolumeClaim.claimName", clean("path"), model))
 }
 
 // imagesTaken is CEL for whether a container has an image that another model of the namespace declares.
 func imagesTaken(model string) string {
-	return fmt.Sprintf(`containers.exists(c, c.?image.orValue('').findAll('@sha256:[0-9a-f]{64}').exists(d, %s))`,
-		takenDigest("=", "d.substring(8)", model))
+	const digests = "containers.map(c, c.?image.orValue('')).join(' ').findAll('@sha256:[0-9a-f]{64}').map(d, d.substring(8))"
+	return anyTaken(spotsOfDigests("=", digests), model)
 }
 
 // wordsTaken is CEL for whether a command, an argument, a variable, or an attribute of a CSI volume names what another model declares.
 func wordsTaken(model string) string {
-	return fmt.Sprintf(`[(containers.map(c, (c.?command.orValue([]) + c.?args.orValue([]) + c.?env.orValue([]).map(e, e.?value.orValue(''))).join(' ')) +
-   object.spec.?volumes.orValue([]).filter(v, has(v.csi)).map(v, v.csi.?volumeAttributes.orValue({}).map(k, v.csi.volumeAttributes[k]).join(' '))).join(' ').lowerAscii()].exists(text,
-  text.findAll('[0-9a-f]{40,}').exists(h, %s) ||
-  text.findAll('[a-z][a-z0-9+.-]*://[^ "\',;)]+').exists(u, %s) ||
-  (' ' + text).findAll('[ =:"\',][a-z0-9][a-z0-9._-]*/[a-z0-9._-]+').exists(w, %s))`,
-		takenDigest("#", "h", model), takenURI("u", model), takenURI("('hf://' + w.substring(1))", model))
+	const words = `(containers.map(c, (c.?command.orValue([]) + c.?args.orValue([]) + c.?env.orValue([]).map(e, e.?value.orValue(''))).join(' ')) +
+   object.spec.?volumes.orValue([]).filter(v, has(v.csi)).map(v, v.csi.?volumeAttributes.orValue({}).map(k, v.csi.volumeAttributes[k]).join(' '))).join(' ').lowerAscii()`
+	return fmt.Sprintf("[%s].exists(text, %s)", words, anyTaken(spotsOfDigests("#", "text.findAll('[0-9a-f]{40,}')")+" + "+
+		spotsOfURIs(`text.findAll('[a-z][a-z0-9+.-]*://[^ "\',;)]+') + `+
+			`(' ' + text).findAll('[ =:"\',][a-z0-9][a-z0-9._-]*/[a-z0-9._-]+').map(w, 'hf://' + w.substring(1))`), model))
 }
 
 // namesTaken is CEL for whether a pod names, in any way, what another model than its own declares.
