@@ -14,7 +14,7 @@ GENERATED := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/
 # Packages, or processes of a suite, that are tested at once. Each of those of test/ starts an API server of its own, so more
 # is not faster.
 TEST_PARALLEL ?= 2
-TEST_TIMEOUT ?= 20m
+TEST_TIMEOUT ?= 40m
 # `make test PKG=./test/bypass TESTFLAGS='-v -ginkgo.focus=13:'` tests just these packages, with further arguments of `go test`.
 PKG ?=
 TESTFLAGS ?=

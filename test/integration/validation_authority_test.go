@@ -34,6 +34,9 @@ func init() {
 		"a sign-off of nothing": {signOffsWith(func(s *v1alpha1.SignOff) { s.Approves = nil }), "approverRole needs approves"},
 		"an assessment approved from a level on": {signOffsWith(func(s *v1alpha1.SignOff) { s.Approves[0].FromLevel = builder.ASL2 }),
 			"an assessment says at which level a model is"},
+		"a ServiceAccount that requests what nobody requests": {signOffsWith(func(s *v1alpha1.SignOff) {
+			s.Approves[0].Kind, s.Approves[0].ServiceAccounts = v1alpha1.SubjectDecision, []v1alpha1.ServiceAccountRight{v1alpha1.ServiceAccountsRequest}
+		}), "only waivers are requested"},
 		"a sign-off from no level":     {signOffsWith(func(s *v1alpha1.SignOff) { s.Approves[0].FromLevel = "ASL-9" }), "fromLevel of a sign-off must name one of levels"},
 		"two sign-offs of one role":    {policyWith(func(p *v1alpha1.ScalingPolicySpec) { p.SignOffs = []v1alpha1.SignOff{signOff("RSO"), signOff("CEO")} }), "approverRole of each sign-off must be another"},
 		"waivers that nobody approves": {policyWith(func(p *v1alpha1.ScalingPolicySpec) { p.Levels[0].LongestWaiver = lasting(time.Hour) }), "a level with longestWaiver needs a sign-off that approves kind Waiver"},
