@@ -33,7 +33,7 @@ func (cp *ControlPlane) etcdArgs() []string {
 
 func (cp *ControlPlane) apiServerArgs() []string {
 	return []string{
-		"--etcd-servers=http://" + loopback(cp.etcdPort),
+		"--etcd-servers=http://" + cp.etcdAddress,
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(cp.apiServerPort),
 		// Endpoints may not hold a loopback address; nothing here would use those of the Service "kubernetes".

@@ -55,6 +55,8 @@ type Options struct {
 	Assets string
 	// Nodes are created before anything else. Default: Nodes(10, 2).
 	Nodes []Node
+	// EtcdProxy is given the address of etcd, and gives that by which the API server reaches it. Default: the same.
+	EtcdProxy func(address string) (string, error)
 }
 
 // A ControlPlane is a running control plane.
@@ -64,6 +66,8 @@ type ControlPlane struct {
 	nodes       []Node
 
 	etcdPort, apiServerPort, kwokPort int
+	// etcdAddress is where the API server looks for etcd.
+	etcdAddress string
 
 	ca     *authority
 	config *rest.Config
@@ -114,6 +118,12 @@ func prepare(ctx context.Context, o Options) (*ControlPlane, error) {
 	}
 	for _, port := range []*int{&cp.etcdPort, &cp.apiServerPort, &cp.kwokPort} {
 		if *port, err = FreePort(); err != nil {
+			return nil, err
+		}
+	}
+	cp.etcdAddress = loopback(cp.etcdPort)
+	if o.EtcdProxy != nil {
+		if cp.etcdAddress, err = o.EtcdProxy(cp.etcdAddress); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"net"
 	"net/http"
@@ -59,6 +60,7 @@ func Start(config *rest.Config) (*Proxy, error) {
 		Transport:      transport,
 		FlushInterval:  -1,
 		ModifyResponse: p.slow,
+		ErrorLog:       log.New(io.Discard, "", 0), // an API server that is killed ends a hundred watches
 		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}}
 	go func() { _ = p.server.Serve(listener) }()

@@ -32,6 +32,8 @@ type Options struct {
 	Config string
 	// Manager is the path of the manager's binary. Default: bin/manager of the clone, which must have been built.
 	Manager string
+	// EtcdProxy stands between the API server and etcd, see controlplane.Options.
+	EtcdProxy func(address string) (string, error)
 	// Progress is told each step that is about to be done. Default: nobody.
 	Progress func(step string)
 }
@@ -53,7 +55,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		return nil, err
 	}
 	o.Progress("start the control plane")
-	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: o.Dir, Assets: o.Assets, Nodes: o.Nodes})
+	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: o.Dir, Assets: o.Assets, Nodes: o.Nodes, EtcdProxy: o.EtcdProxy})
 	if err != nil {
 		return nil, err
 	}
