@@ -43,23 +43,32 @@ type Event struct {
 	Leaving bool `json:",omitempty"`
 }
 
-// Span is a time in which Interlock could not act, such as while it was paused or the API server was down.
+// Span is a time in which something was interfered with.
 type Span struct {
 	From, To time.Time
-	Why      string
+	// Over is when Interlock has to be able to act again.
+	Over time.Time
+	// Store says that an API server or etcd was slow, stood still or was down.
+	Store bool `json:",omitempty"`
+	Why   string
 }
 
 // Decision is an entry of the decision record.
 type Decision struct {
-	Model   string
+	Model string
+	// At is in whole seconds.
 	At      time.Time
 	Cleared bool
+	// Approvals are the causes that it names as such.
+	Approvals []string `json:",omitempty"`
 }
 
 // History is all that happened.
 type History struct {
 	Events []Event
-	// Hindered are the times in which no deadline runs.
+	// Needs names the causes without which a model may not be cleared. A model that is not named never may.
+	Needs map[string][]string
+	// Hindered are the times in which no deadline of Interlock's runs.
 	Hindered []Span
 	// Record has the entries of the decision record, in their order; nil, it is not looked at.
 	Record []Decision
@@ -69,7 +78,7 @@ type History struct {
 
 // Bounds are what Interlock promises.
 type Bounds struct {
-	// Lag is how long after a revocation the API server may still let a pod in, by a copy of the clearances that is old.
+	// Lag is how long after a revocation an API server that runs may still let a pod in, by a copy of the clearances that is old.
 	Lag time.Duration
 	// TakenOut is how long such a pod may stay.
 	TakenOut time.Duration
@@ -101,15 +110,18 @@ const (
 	RuleCause       = "no clearance without its cause"
 	RuleRevoked     = "a clearance does not outlast its cause"
 	RuleHeld        = "nothing that conforms is held for ever"
-	RuleRecord      = "no clearance that is not in the record"
+	RuleRecord      = "the record is complete"
+	RuleOrder       = "the record is in order"
+	RuleApproval    = "no approval counts that is not there"
 )
 
 // Check gives what was broken, in the order in which it happened.
 func Check(h History, b Bounds) []Violation {
+	h.Events = slices.Clone(h.Events)
+	slices.SortStableFunc(h.Events, func(x, y Event) int { return cmp.Compare(x.Revision, y.Revision) })
 	c := &checker{history: h, bounds: b, models: map[string]*model{}}
-	events := slices.Clone(h.Events)
-	slices.SortStableFunc(events, func(x, y Event) int { return cmp.Compare(x.Revision, y.Revision) })
-	for _, e := range events {
+	c.record()
+	for _, e := range h.Events {
 		m := c.model(e.Model)
 		switch e.Kind {
 		case Cause:
@@ -135,7 +147,8 @@ type checker struct {
 // model is what is known of one at a point of the history.
 type model struct {
 	name string
-	// causes that are there, and those that were.
+	// needs are the causes that have to be there, and causes says which are.
+	needs  []string
 	causes map[string]bool
 	// turned is the event by which the causes became, or ceased to be, complete.
 	turned   Event
@@ -144,7 +157,9 @@ type model struct {
 	cleared bool
 	until   time.Time
 	changed Event
-	pods    map[string]*pod
+	// came is when the last clearance did.
+	came time.Time
+	pods map[string]*pod
 }
 
 type pod struct {
@@ -160,18 +175,18 @@ type pod struct {
 func (c *checker) model(name string) *model {
 	m, ok := c.models[name]
 	if !ok {
-		m = &model{name: name, causes: map[string]bool{}, pods: map[string]*pod{}}
+		m = &model{name: name, needs: c.history.Needs[name], causes: map[string]bool{}, pods: map[string]*pod{}}
 		c.models[name] = m
 	}
 	return m
 }
 
-// cause follows what a model needs: it conforms while all that was ever there is there.
+// cause follows what a model needs: it conforms while all of that is there.
 func (c *checker) cause(m *model, e Event) {
 	m.causes[e.Name] = e.There
-	conforms := true
-	for _, there := range m.causes {
-		conforms = conforms && there
+	conforms := len(m.needs) > 0
+	for _, name := range m.needs {
+		conforms = conforms && m.causes[name]
 	}
 	if conforms != m.conforms {
 		c.due(m, e.At)
@@ -181,12 +196,12 @@ func (c *checker) cause(m *model, e Event) {
 
 // clearance judges one that comes, is renewed or goes.
 func (c *checker) clearance(m *model, e Event) {
-	extends := e.There && (!m.cleared || e.Until.After(m.until))
-	if extends && !m.conforms && e.At.Sub(m.turned.At) > c.bounds.Fresh {
-		c.violate(RuleCause, e, "its cause was gone since revision %d, for %s", m.turned.Revision, e.At.Sub(m.turned.At).Round(time.Millisecond))
+	if e.There && (!m.cleared || e.Until.After(m.until)) {
+		c.extended(m, e)
 	}
-	if e.There && !m.cleared && c.history.Record != nil && !c.recorded(m.name, e.At) {
-		c.violate(RuleRecord, e, "the record has no such decision before it")
+	if e.There && !m.cleared {
+		c.revocationRecorded(m, e.At)
+		m.came = e.At
 	}
 	if e.There != m.cleared {
 		c.due(m, e.At)
@@ -195,9 +210,22 @@ func (c *checker) clearance(m *model, e Event) {
 	m.cleared, m.until = e.There, e.Until
 }
 
-// recorded says whether the decision to clear a model was recorded by some time.
-func (c *checker) recorded(name string, by time.Time) bool {
-	return slices.ContainsFunc(c.history.Record, func(d Decision) bool { return d.Model == name && d.Cleared && !d.At.After(by) })
+// extended judges a clearance that is new or renewed.
+func (c *checker) extended(m *model, e Event) {
+	gone := e.At.Sub(m.turned.At)
+	switch {
+	case m.conforms:
+	case m.turned.At.IsZero():
+		c.violate(RuleCause, e, "what it needs was never there")
+	case gone > c.bounds.Fresh:
+		c.violate(RuleCause, e, "its cause was gone since revision %d, for %s", m.turned.Revision, short(gone))
+	}
+	if !c.recorded(m.name, e.At) {
+		c.violate(RuleRecord, e, "the record has no such decision before it")
+	}
+	if m.cleared {
+		c.due(m, e.At) // by then its lease may have been over for long
+	}
 }
 
 // due judges whether a model was in a state for too long that it leaves now.
@@ -206,13 +234,17 @@ func (c *checker) due(m *model, now time.Time) {
 	if m.changed.At.After(since.At) {
 		since = m.changed
 	}
-	lasted := c.unhindered(since.At, now)
+	if since.At.IsZero() {
+		return
+	}
+	lasted, lapsed := c.unhindered(since.At, now), c.unhindered(later(since.At, m.until), now)
 	switch {
-	case since.At.IsZero() || m.conforms == m.cleared:
-	case m.conforms && lasted > c.bounds.Cleared:
-		c.violate(RuleHeld, since, "it was held for %s though all that it needs was there", lasted.Round(time.Millisecond))
-	case !m.conforms && lasted > c.bounds.Revoked && now.Before(m.until):
-		c.violate(RuleRevoked, since, "it was cleared for %s without its cause", lasted.Round(time.Millisecond))
+	case m.conforms && !m.cleared && lasted > c.bounds.Cleared:
+		c.violate(RuleHeld, since, "it was held for %s though all that it needs was there", short(lasted))
+	case m.conforms && m.cleared && lapsed > c.bounds.Cleared:
+		c.violate(RuleHeld, since, "its lease was over for %s though all that it needs was there", short(lapsed))
+	case !m.conforms && m.cleared && lasted > c.bounds.Revoked && now.Before(m.until):
+		c.violate(RuleRevoked, since, "it was cleared for %s without its cause", short(lasted))
 	}
 }
 
@@ -232,16 +264,26 @@ func (c *checker) pod(m *model, e Event) {
 			p.held = e
 		}
 	case p.admitted.At.IsZero():
-		p.admitted = e
-		p.intruder = !m.cleared
-		revoked := !m.changed.At.IsZero() && !m.cleared
-		if late := e.At.Sub(m.changed.At); p.intruder && (!revoked || late > c.bounds.Lag) {
-			c.violate(RulePastTheGate, e, "pod %s passed %s after revision %d revoked it", e.Name, late.Round(time.Millisecond), m.changed.Revision)
-		}
+		p.admitted, p.intruder = e, !m.cleared
+		c.passed(m, e)
 	}
 	if e.Leaving && !p.leaving {
 		c.stayed(m, p, e.At)
 		p.leaving = true
+	}
+}
+
+// passed judges a pod that passes the gate of a model that is not cleared, or not any more.
+func (c *checker) passed(m *model, e Event) {
+	late := c.ran(m.changed.At, e.At)
+	lapsed := c.ran(m.until, e.At)
+	switch {
+	case !m.cleared && m.changed.At.IsZero():
+		c.violate(RulePastTheGate, e, "pod %s passed, and it was never cleared", e.Name)
+	case !m.cleared && late > c.bounds.Lag:
+		c.violate(RulePastTheGate, e, "pod %s passed %s after revision %d revoked it", e.Name, short(late), m.changed.Revision)
+	case m.cleared && lapsed > c.bounds.Lag:
+		c.violate(RulePastTheGate, e, "pod %s passed %s after its lease was over", e.Name, short(lapsed))
 	}
 }
 
@@ -251,7 +293,7 @@ func (c *checker) stayed(m *model, p *pod, now time.Time) {
 		return
 	}
 	if lasted := c.unhindered(p.admitted.At, now); lasted > c.bounds.TakenOut {
-		c.violate(RuleTakenOut, p.admitted, "it stayed for %s", lasted.Round(time.Millisecond))
+		c.violate(RuleTakenOut, p.admitted, "it stayed for %s", short(lasted))
 	}
 }
 
@@ -259,22 +301,48 @@ func (c *checker) stayed(m *model, p *pod, now time.Time) {
 func (c *checker) end() {
 	for _, m := range c.models {
 		c.due(m, c.history.End)
+		if !m.cleared {
+			c.revocationRecorded(m, c.history.End)
+		}
 		for _, p := range m.pods {
 			c.stayed(m, p, c.history.End)
-			since := p.held.At
-			if m.changed.At.After(since) {
-				since = m.changed.At
-			}
-			if lasted := c.unhindered(since, c.history.End); p.admitted.At.IsZero() && !p.leaving && m.cleared && m.conforms && lasted > c.bounds.Cleared {
-				c.violate(RuleHeld, p.held, "pod %s waits at the gate for %s though its model is cleared", p.held.Name, lasted.Round(time.Millisecond))
-			}
+			c.waits(m, p)
 		}
 	}
 }
 
+// waits judges a pod that is at the gate when the history ends.
+func (c *checker) waits(m *model, p *pod) {
+	lasted := c.unhindered(later(p.held.At, m.changed.At), c.history.End)
+	if p.admitted.At.IsZero() && !p.leaving && m.cleared && m.conforms && lasted > c.bounds.Cleared {
+		c.violate(RuleHeld, p.held, "pod %s waits at the gate for %s though its model is cleared", p.held.Name, short(lasted))
+	}
+}
+
+// Unhindered gives how much of a history Interlock could act in.
+func Unhindered(h History) time.Duration {
+	if len(h.Events) == 0 {
+		return 0
+	}
+	return (&checker{history: h}).unhindered(h.Events[0].At, h.End)
+}
+
 // unhindered gives how much of a time Interlock could act.
 func (c *checker) unhindered(from, to time.Time) time.Duration {
-	spans := slices.Clone(c.history.Hindered)
+	var spans []Span
+	for _, s := range c.history.Hindered {
+		spans = append(spans, Span{From: s.From, To: s.Over})
+	}
+	return without(spans, from, to)
+}
+
+// ran gives how much of a time the API servers and etcd ran undisturbed.
+func (c *checker) ran(from, to time.Time) time.Duration {
+	return without(slices.DeleteFunc(slices.Clone(c.history.Hindered), func(s Span) bool { return !s.Store }), from, to)
+}
+
+// without gives how long a time is without some spans, which may overlap.
+func without(spans []Span, from, to time.Time) time.Duration {
 	slices.SortFunc(spans, func(x, y Span) int { return x.From.Compare(y.From) })
 	left, begin := to.Sub(from), from
 	for _, s := range spans {
@@ -286,6 +354,8 @@ func (c *checker) unhindered(from, to time.Time) time.Duration {
 	}
 	return left
 }
+
+func short(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 func later(x, y time.Time) time.Time {
 	if x.After(y) {
