@@ -131,13 +131,9 @@ func (r *recorder) note(revision int64, key string, value []byte, there bool) er
 	}
 	resource, namespace := parts[len(parts)-3], parts[len(parts)-2]
 	e := check.Event{Revision: revision, At: time.Now(), There: there}
-	var o runtime.Object
-	switch resource {
-	case "pods", "networkpolicies", "limitranges":
-		var err error
-		if o, _, err = clientgoscheme.Codecs.UniversalDeserializer().Decode(value, nil, nil); err != nil {
-			return err
-		}
+	o, err := decode(resource, value)
+	if err != nil {
+		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,9 +144,12 @@ func (r *recorder) note(revision int64, key string, value []byte, there bool) er
 		r.events = append(r.events, e)
 	case *networkingv1.NetworkPolicy:
 		if o.Name == causeName {
-			e.Kind, e.Model, e.Name = check.Cause, namespace+"/"+needy, "NetworkPolicy "+o.Name
-			r.events = append(r.events, e)
+			r.cause(e, namespace, needy, limitsCause)
 		}
+	case *v1alpha1.ModelDeployment:
+		r.cause(e, namespace, o.Name, declaredCause)
+	case *v1alpha1.Approval:
+		r.cause(e, namespace, signed, approvalCause(o.Name))
 	case *corev1.LimitRange:
 		if o.Name == v1alpha1.ClearancesName {
 			r.clearances(e, namespace, o.Annotations)
@@ -159,9 +158,32 @@ func (r *recorder) note(revision int64, key string, value []byte, there bool) er
 	return nil
 }
 
+// decode gives an object of a kind that matters, and none of others.
+func decode(resource string, value []byte) (runtime.Object, error) {
+	var custom runtime.Object
+	switch resource {
+	case "pods", "networkpolicies", "limitranges":
+		o, _, err := clientgoscheme.Codecs.UniversalDeserializer().Decode(value, nil, nil)
+		return o, err
+	case "modeldeployments":
+		custom = &v1alpha1.ModelDeployment{}
+	case "approvals":
+		custom = &v1alpha1.Approval{}
+	default:
+		return nil, nil
+	}
+	return custom, json.Unmarshal(value, custom)
+}
+
+// cause writes down that something that a model needs came, is still there or went.
+func (r *recorder) cause(e check.Event, namespace, model, name string) {
+	e.Kind, e.Model, e.Name = check.Cause, namespace+"/"+model, name
+	r.events = append(r.events, e)
+}
+
 // clearances writes down for which models a clearance came, changed or went.
 func (r *recorder) clearances(e check.Event, namespace string, data map[string]string) {
-	for _, model := range []string{needy, easy} {
+	for _, model := range models {
 		key := types.NamespacedName{Namespace: namespace, Name: model}.String()
 		var now admission.Standing
 		if e.There {
