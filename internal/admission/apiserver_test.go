@@ -146,6 +146,7 @@ func newAPIServer(t testing.TB, objects []admission.Object, namespaceLabels map[
 // compiled policies of all tests, by what they say.
 var compiled sync.Map
 
+// once compiles a policy, unless a test before has.
 func once[P, C any](t testing.TB, policy P, compile func(testing.TB, P) C) C {
 	t.Helper()
 	says, err := json.Marshal(policy)

@@ -32,7 +32,7 @@ func StartLine(target string) (*Line, error) {
 // Address is where the line begins.
 func (l *Line) Address() string { return l.listener.Addr().String() }
 
-// Slow lets everything that is handed on wait for a while first; 0, for none.
+// Slow lets everything that is handed on wait for a while first. Zero means that nothing waits.
 func (l *Line) Slow(delay time.Duration) { l.delay.Store(int64(delay)) }
 
 // Close ends the line, and what goes over it.
