@@ -13,11 +13,13 @@ import (
 
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
 	admissionctrl "github.com/interlock-dev/interlock/controllers/admission"
 	"github.com/interlock-dev/interlock/controllers/approval"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/controllers/attestation"
+	"github.com/interlock-dev/interlock/controllers/canary"
 	"github.com/interlock-dev/interlock/controllers/expiry"
 	"github.com/interlock-dev/interlock/controllers/fallback"
 	"github.com/interlock-dev/interlock/controllers/fresh"
@@ -48,7 +50,7 @@ type Evidence struct {
 }
 
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
-// it leads, has put all policies into the API server.
+// it leads, has put all policies into the API server, which shows that it enforces them.
 func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds,
 	places Evidence, watches fresh.Watches, shares *tenancy.Shares) error {
 	cluster, err := attestation.ClusterID(ctx, mgr.GetAPIReader())
@@ -87,8 +89,12 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	go prover.Run(ctx)
 	events := mgr.GetEventRecorder("interlock")
 	workloads := workload.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper(), kinds)
-	enforcement := &admissionctrl.Reconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules, Install: install, Events: events, Clock: clock.RealClock{}}
+	asking := canary.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetConfig(), clock.RealClock{}, events)
+	if err := mgr.Add(asking); err != nil {
+		return fmt.Errorf("set up the canary: %w", err)
+	}
+	enforcement := &admissionctrl.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules,
+		Install: install, Events: events, Clock: clock.RealClock{}, Canary: asking}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
 		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Tenants: keeper, Install: install, Clock: clock.RealClock{}, Events: events},
@@ -108,14 +114,20 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	}
 	return errors.Join(
 		mgr.AddReadyzCheck("caches", func(req *http.Request) error { return cachesSynced(req.Context(), mgr) }),
-		mgr.AddReadyzCheck("enforcement", func(*http.Request) error {
-			select {
-			case <-mgr.Elected():
-				return enforcement.Enforcing()
-			default: // Another manager sees to it, and this one stands by.
-				return nil
-			}
-		}))
+		mgr.AddReadyzCheck("enforcement", whileLeading(mgr, enforcement.Enforcing)),
+		mgr.AddReadyzCheck("canary", whileLeading(mgr, asking.Check)))
+}
+
+// whileLeading checks nothing in a manager that stands by: another sees to it.
+func whileLeading(mgr ctrl.Manager, check func() error) healthz.Checker {
+	return func(*http.Request) error {
+		select {
+		case <-mgr.Elected():
+			return check()
+		default:
+			return nil
+		}
+	}
 }
 
 // patience is how long a readiness check waits: less than the second after which a kubelet gives up.

@@ -98,7 +98,9 @@ func (r *Reconciler) read(ctx context.Context, from client.Reader, want admissio
 func (r *Reconciler) alarm(ctx context.Context, name string, o admission.Object, drift string) {
 	log.FromContext(ctx).Info("Repaired drift of enforcement", "object", name, "drift", drift)
 	metrics.DriftRepairs.Inc()
-	r.Events.Eventf(o, nil, corev1.EventTypeWarning, "EnforcementDrift", "Repair", "%s %s and has been restored", name, drift)
+	r.Canary.Repaired()
+	r.Events.Eventf(o, nil, corev1.EventTypeWarning, "EnforcementDrift", "Repair",
+		"%s %s and has been written again; it counts as repaired once API servers show that they enforce it (EnforcementProven)", name, drift)
 }
 
 // isolate finds the rules that the API server refuses though each compiles: those that are nested too deeply inside the

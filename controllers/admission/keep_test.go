@@ -69,8 +69,13 @@ func reconciler(t *testing.T, text string, objects ...client.Object) (*Reconcile
 	recorder := events.NewFakeRecorder(20)
 	return &Reconciler{
 		Client: c, Live: c, Compiler: compiler, Rules: podrules.NewRegister(clocktesting.NewFakePassiveClock(now)),
-		Events: recorder, written: map[string]admission.Object{}}, recorder
+		Events: recorder, Canary: &canary{}, written: map[string]admission.Object{}}, recorder
 }
+
+// canary counts the repairs that it is told of.
+type canary struct{ repairs int }
+
+func (c *canary) Repaired() { c.repairs++ }
 
 func ruled(name string) *v1alpha1.Safeguard {
 	sg := builder.Safeguard(name).PodRule("object.metadata.name != '"+name+"'", "never").Build()
@@ -148,6 +153,9 @@ func TestAlarmIsRaisedForWhatOthersDoAndNotForOurOwnChanges(t *testing.T) {
 	run(t, r)
 	if n := len(recorder.Events); n != 1 {
 		t.Errorf("%d events after a policy was emptied, want 1", n)
+	}
+	if got := r.Canary.(*canary).repairs; got != 1 {
+		t.Errorf("the canary was told of %d repairs, want 1", got)
 	}
 	if err := r.Client.Get(t.Context(), client.ObjectKey{Name: admission.GuardPolicy}, guard); err != nil {
 		t.Fatal(err)

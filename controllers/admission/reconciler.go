@@ -49,6 +49,8 @@ type Reconciler struct {
 	Install  admission.Install
 	Events   events.EventRecorder
 	Clock    clock.PassiveClock
+	// Canary is told of each repair, which counts once the API servers show that it is in force.
+	Canary interface{ Repaired() }
 
 	nodes nodes
 	// written holds each object as this process last found or left it in the API server: what differs later is drift.
@@ -76,8 +78,8 @@ func (r *Reconciler) Enforcing() error {
 // it that these are their names.
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=list;watch;create
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,resourceNames=interlock-hold;interlock-stamp,verbs=get;update
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice;interlock-audit;interlock-authority;interlock-connect,verbs=get;update
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicybindings,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice-enforce;interlock-notice-warn;interlock-audit;interlock-authority;interlock-connect,verbs=get;update
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice;interlock-audit;interlock-authority;interlock-connect;interlock-canary,verbs=get;update
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicybindings,resourceNames=interlock-admit;interlock-guard;interlock-identity;interlock-ledgers;interlock-enrolment;interlock-notice-enforce;interlock-notice-warn;interlock-audit;interlock-authority;interlock-connect;interlock-canary,verbs=get;update
 // +kubebuilder:rbac:groups=interlock.dev,resources=safeguards;scalingpolicies;modeldeployments,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=interlock.dev,resources=safeguards/status;scalingpolicies/status,verbs=patch

@@ -37,6 +37,18 @@ var (
 			"Any increase is an alarm.",
 	})
 
+	proven = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "interlock_enforcement_proven_timestamp_seconds",
+		Help: "When all API servers that could be asked last showed, by dry run of pods, that they enforce what Interlock writes; 0 for never. " +
+			"They are asked twice a minute. Its age is an alarm from two minutes on.",
+	})
+
+	apiServers = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "interlock_enforcement_api_servers",
+		Help: "API servers that are known, by what they answered when last asked whether they enforce what Interlock writes: right, wrong, " +
+			"or none (they could not be reached). Any wrong one is an alarm.",
+	}, []string{"answer"})
+
 	// WatchesCut counts watches that were begun again because they stood still.
 	WatchesCut = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "interlock_watches_cut_total",
@@ -78,7 +90,7 @@ var lapsing = prometheus.NewDesc("interlock_expiries",
 	[]string{"kind", "within"}, nil)
 
 func init() {
-	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, WatchesCut, LedgerWrites, RecordEntries, RecordFailures, depths{})
+	metrics.Registry.MustRegister(GatesReleased, evictions, DriftRepairs, proven, apiServers, WatchesCut, LedgerWrites, RecordEntries, RecordFailures, depths{})
 	Evicted(workload.Eviction{}) // so that a rate can be taken from the first on
 }
 
@@ -86,6 +98,16 @@ func init() {
 func Evicted(e workload.Eviction) {
 	for result, n := range map[string]int{"evicted": e.Evicted, "deleted": e.Deleted, "blocked": e.Blocked, "failed": e.Failed} {
 		evictions.WithLabelValues(result).Add(float64(n))
+	}
+}
+
+// Proven notes when the API servers were asked that then showed that they enforce what Interlock writes.
+func Proven(when time.Time) { proven.Set(float64(when.UnixMilli()) / 1000) }
+
+// APIServers notes how many API servers answered rightly and wrongly, and how many gave no answer.
+func APIServers(right, wrong, none int) {
+	for answer, n := range map[string]int{"right": right, "wrong": wrong, "none": none} {
+		apiServers.WithLabelValues(answer).Set(float64(n))
 	}
 }
 

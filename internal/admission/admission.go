@@ -35,6 +35,7 @@ const (
 	StampPolicy     = "interlock-stamp"
 	AuthorityPolicy = "interlock-authority"
 	ConnectPolicy   = "interlock-connect"
+	CanaryPolicy    = "interlock-canary"
 )
 
 // Install is what the policies have to know of the installation.
@@ -122,6 +123,7 @@ func Policies(install Install, rules []Rule, frameworks ...Framework) []Object {
 		binding(AuditPolicy, AuditPolicy, admissionv1.Audit, selector(exists(v1alpha1.AuditLabel)), notices()),
 		stamp(install), stampBinding(),
 		authority(install, frameworks), binding(AuthorityPolicy, AuthorityPolicy, admissionv1.Deny, selector(), nil),
+		canary(install), binding(CanaryPolicy, CanaryPolicy, admissionv1.Deny, canaryNamespace(), nil),
 	}
 }
 

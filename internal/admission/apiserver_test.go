@@ -78,6 +78,7 @@ type request struct {
 	operation    apiadmission.Operation
 	resource     schema.GroupVersionResource
 	subresource  string
+	dryRun       bool
 	object, old  runtime.Object
 }
 
@@ -313,7 +314,7 @@ func (s *apiServer) attributes(t failing, r request) *apiadmission.VersionedAttr
 		namespace = some.(metav1.Object).GetName()
 	}
 	attributes := apiadmission.NewAttributesRecord(r.object, r.old, kind, namespace, some.(metav1.Object).GetName(), r.resource, r.subresource,
-		r.operation, nil, false, userOf(r))
+		r.operation, nil, r.dryRun, userOf(r))
 	versioned, err := apiadmission.NewVersionedAttributes(attributes, kind, apiadmission.NewObjectInterfacesFromScheme(scheme))
 	if err != nil {
 		t.Fatal(err)

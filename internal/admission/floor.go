@@ -16,6 +16,8 @@ import (
 //
 // A lease that was there before may stay as it is, so that a clearance can be taken back at any moment, also while the API server
 // has heard of a change of policy and the operator has not judged all models by it. It cannot be made longer.
+//
+// CanaryNamespace is under no ScalingPolicy. What is cleared there clears nothing: CanaryPolicy lets no pod in.
 
 // floorVariables are what the validations of floor share.
 func floorVariables() []admissionv1.Variable {
@@ -51,7 +53,8 @@ func floor(rules []Rule, frameworks []Framework) []admissionv1.Validation {
 			"clearances say of their namespace what its labels say, and are only of one that is enrolled", ""),
 		deny("!variables.clears || variables.leases.all(l, l.split(' ').size() == 3 && l.endsWith(',') && l.split(' ')[2].startsWith(',') && !(l.split(' ')[0] + l.split(' ')[1]).contains(','))",
 			"a lease has a number, an end and the names of its rules", ""),
-		deny(fmt.Sprintf("!variables.clears || variables.added.size() == 0 || variables.policy != '' && variables.policy in %s", list(known)),
+		deny(fmt.Sprintf("!variables.clears || variables.added.size() == 0 || variables.policy != '' && variables.policy in %s || request.namespace == %s",
+			list(known), quoted(CanaryNamespace)),
 			"there is no ScalingPolicy of the name in the namespace's label "+v1alpha1.EnforceLabel+", so nothing is cleared", ""),
 	}
 	for _, r := range rules {
