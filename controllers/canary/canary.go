@@ -165,7 +165,8 @@ func (c *Canary) write(ctx context.Context, of admission.Clearances) error {
 		return fmt.Errorf("%w; apply config/canary", err)
 	}
 	if ns.Labels[v1alpha1.EnforceLabel] != admission.CanaryNamespace {
-		return fmt.Errorf("the namespace %[1]s lacks the label %[2]s=%[1]s; apply config/canary", admission.CanaryNamespace, v1alpha1.EnforceLabel)
+		return fmt.Errorf("the namespace %[1]s lacks the label %[2]s=%[1]s; apply config/canary",
+			admission.CanaryNamespace, v1alpha1.EnforceLabel)
 	}
 	o := clearances()
 	missing := c.Live.Get(ctx, client.ObjectKeyFromObject(o), o)

@@ -25,20 +25,24 @@ func TestKnowledge(t *testing.T) {
 		doubt, told string
 		pause       time.Duration
 	}{
-		"nobody was asked":               {nil, 0, "not shown yet", "", period},
-		"right at first":                 {[]step{{}}, 1, "", "EnforcementProven: the API servers show", period},
-		"right again":                    {[]step{{}, {seconds: 30}}, 31, "", "", period},
-		"wrong at first":                 {[]step{{wrong: "it lets in a pod"}}, 1, "have not since this process leads: it lets in a pod", "EnforcementUnproven: ", again},
-		"wrong after that":               {[]step{{}, {seconds: 30, wrong: "it holds a pod"}}, 31, "last did at 2026-05-14T08:00:00Z: it holds a pod", "EnforcementUnproven: ", again},
-		"wrong still":                    {[]step{{wrong: "a"}, {seconds: 2, wrong: "b"}}, 3, "b", "", again},
-		"right after that":               {[]step{{wrong: "a"}, {seconds: 2}}, 3, "", "EnforcementProven", period},
-		"no round ends":                  {[]step{{}}, 91, "asked for long", "EnforcementProven", period},
-		"repaired":                       {[]step{{}, {seconds: 10, repaired: true}}, 11, "repaired at 2026-05-14T08:00:10Z", "", settling},
-		"right too soon after a repair":  {[]step{{}, {seconds: 10, repaired: true}, {seconds: 12}}, 13, "not shown since", "", settling},
-		"right after a repair":           {[]step{{}, {seconds: 10, repaired: true}, {seconds: 13}}, 14, "", "EnforcementProven", period},
-		"repaired during the round":      {[]step{{}, {seconds: 31, repaired: true}, {seconds: 30}}, 32, "not shown since", "", settling},
-		"told once a repair was doubted": {[]step{{}, {seconds: 10, repaired: true}, {seconds: 12}, {seconds: 15}}, 16, "", "EnforcementProven", period},
-		"one of two cannot be asked":     {[]step{{unasked: []error{none}}}, 1, "", "nothing is known of 1 that cannot be asked: API server https://192.0.2.2", period},
+		"nobody was asked": {nil, 0, "not shown yet", "", period},
+		"right at first":   {[]step{{}}, 1, "", "EnforcementProven: the API servers show", period},
+		"right again":      {[]step{{}, {seconds: 30}}, 31, "", "", period},
+		"wrong at first": {[]step{{wrong: "it lets in a pod"}}, 1, "have not since this process leads: it lets in a pod",
+			"EnforcementUnproven: ", again},
+		"wrong after that": {[]step{{}, {seconds: 30, wrong: "it holds a pod"}}, 31, "last did at 2026-05-14T08:00:00Z: it holds a pod",
+			"EnforcementUnproven: ", again},
+		"wrong still":                   {[]step{{wrong: "a"}, {seconds: 2, wrong: "b"}}, 3, "b", "", again},
+		"right after that":              {[]step{{wrong: "a"}, {seconds: 2}}, 3, "", "EnforcementProven", period},
+		"no round ends":                 {[]step{{}}, 91, "asked for long", "EnforcementProven", period},
+		"repaired":                      {[]step{{}, {seconds: 10, repaired: true}}, 11, "repaired at 2026-05-14T08:00:10Z", "", settling},
+		"right too soon after a repair": {[]step{{}, {seconds: 10, repaired: true}, {seconds: 12}}, 13, "not shown since", "", settling},
+		"right after a repair":          {[]step{{}, {seconds: 10, repaired: true}, {seconds: 13}}, 14, "", "EnforcementProven", period},
+		"repaired during the round":     {[]step{{}, {seconds: 31, repaired: true}, {seconds: 30}}, 32, "not shown since", "", settling},
+		"told once a repair was doubted": {[]step{{}, {seconds: 10, repaired: true}, {seconds: 12}, {seconds: 15}}, 16, "",
+			"EnforcementProven", period},
+		"one of two cannot be asked": {[]step{{unasked: []error{none}}}, 1, "",
+			"nothing is known of 1 that cannot be asked: API server https://192.0.2.2", period},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var k knowledge

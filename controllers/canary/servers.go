@@ -38,7 +38,8 @@ type server struct {
 // servers are those that the Service "kubernetes" has behind it, and whoever answers at the address that the operator itself uses.
 func (c *Canary) servers(ctx context.Context) ([]server, error) {
 	known := &discoveryv1.EndpointSliceList{}
-	err := c.Live.List(ctx, known, client.InNamespace(metav1.NamespaceDefault), client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"})
+	err := c.Live.List(ctx, known, client.InNamespace(metav1.NamespaceDefault),
+		client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"})
 	if err != nil {
 		return nil, fmt.Errorf("list the API servers behind the Service kubernetes: %w", err)
 	}
@@ -104,7 +105,7 @@ type answers struct {
 // err says what is wrong, or that nobody answered.
 func (a answers) err() error {
 	if a.right == 0 && len(a.wrong) == 0 {
-		return fmt.Errorf("no API server can be asked: %w", errors.Join(a.none...))
+		return errors.Join(append([]error{errors.New("no API server can be asked")}, a.none...)...)
 	}
 	return errors.Join(a.wrong...)
 }

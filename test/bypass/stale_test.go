@@ -10,6 +10,7 @@ import (
 	"github.com/onsi/gomega/types"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -64,7 +65,7 @@ func staleness() {
 		waitEnforced(ctx)
 	})
 
-	It("45: an API server that goes by what was true before is noticed though all policies are there, and no repair counts", func(ctx SpecContext) {
+	It("45: an API server that goes by what was true before is noticed, and no repair counts", func(ctx SpecContext) {
 		waitContent(ctx)
 		remember := forgetClearances(ctx)
 		since := time.Now().Add(-time.Second)
@@ -96,6 +97,21 @@ func staleness() {
 		Eventually(ctx, func() error { return manager.Check(ctx, "canary") }).WithTimeout(time.Minute).
 			Should(MatchError(ContainSubstring("have not shown yet")))
 		waitContent(ctx)
+	})
+
+	It("45: an API server that cannot be asked is counted as one of which nothing is known", func(ctx SpecContext) {
+		slice := &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "unreachable",
+				Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+			AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.1"}}},
+			Ports: []discoveryv1.EndpointPort{{Name: new("https"), Port: new(int32(6443))}}}
+		Expect(admin.Create(ctx, slice)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(admin.Delete(ctx, slice)).To(Succeed()) })
+		Eventually(ctx, func(g Gomega) {
+			g.Expect(metric(ctx, `interlock_enforcement_api_servers{answer="none"}`)).To(BeEquivalentTo(1))
+			g.Expect(metric(ctx, `interlock_enforcement_api_servers{answer="right"}`)).To(BeEquivalentTo(1))
+		}).WithTimeout(time.Minute).Should(Succeed())
+		Expect(manager.Ready(ctx)).To(Succeed())
 	})
 
 	It("45: nobody runs a pod beside the canary", func(ctx SpecContext) {
