@@ -31,7 +31,7 @@ func (cp *ControlPlane) etcdArgs() []string {
 	}
 }
 
-func (cp *ControlPlane) apiServerArgs() []string {
+func (cp *ControlPlane) defaultAPIServerArgs() []string {
 	return []string{
 		"--etcd-servers=http://" + cp.etcdAddress,
 		"--bind-address=127.0.0.1",

@@ -57,6 +57,8 @@ type Options struct {
 	Nodes []Node
 	// EtcdProxy is given the address of etcd, and gives that by which the API server reaches it. Default: the same.
 	EtcdProxy func(address string) (string, error)
+	// APIServerArgs are added to the command line of the API server.
+	APIServerArgs []string
 }
 
 // A ControlPlane is a running control plane.
@@ -64,6 +66,8 @@ type ControlPlane struct {
 	dir, assets string
 	temporary   bool
 	nodes       []Node
+	// apiServerArgs are added to those that it has anyway.
+	apiServerArgs []string
 
 	etcdPort, apiServerPort, kwokPort int
 	// etcdAddress is where the API server looks for etcd.
@@ -95,11 +99,12 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 
 func prepare(ctx context.Context, o Options) (*ControlPlane, error) {
 	cp := &ControlPlane{
-		dir:       o.Dir,
-		assets:    o.Assets,
-		nodes:     o.Nodes,
-		processes: map[string]*process.Process{},
-		failed:    make(chan error, 1),
+		dir:           o.Dir,
+		assets:        o.Assets,
+		nodes:         o.Nodes,
+		apiServerArgs: o.APIServerArgs,
+		processes:     map[string]*process.Process{},
+		failed:        make(chan error, 1),
 	}
 	var err error
 	if cp.assets == "" {
@@ -238,7 +243,7 @@ func (cp *ControlPlane) startEtcd(ctx context.Context) error {
 }
 
 func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
-	p, err := cp.run(apiServer, cp.apiServerArgs())
+	p, err := cp.run(apiServer, append(cp.defaultAPIServerArgs(), cp.apiServerArgs...))
 	if err != nil {
 		return err
 	}

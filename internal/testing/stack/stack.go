@@ -28,6 +28,8 @@ type Options struct {
 	Assets string
 	// Nodes are the nodes there are. Default: ten, of which two have GPUs.
 	Nodes []controlplane.Node
+	// APIServerArgs are added to the command line of the API server.
+	APIServerArgs []string
 	// Config is the kustomization to install. Default: config/local of the clone.
 	Config string
 	// Manager is the path of the manager's binary. Default: bin/manager of the clone, which must have been built.
@@ -55,7 +57,9 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		return nil, err
 	}
 	o.Progress("start the control plane")
-	cp, err := controlplane.Start(ctx, controlplane.Options{Dir: o.Dir, Assets: o.Assets, Nodes: o.Nodes, EtcdProxy: o.EtcdProxy})
+	cp, err := controlplane.Start(ctx, controlplane.Options{
+		Dir: o.Dir, Assets: o.Assets, Nodes: o.Nodes, EtcdProxy: o.EtcdProxy, APIServerArgs: o.APIServerArgs,
+	})
 	if err != nil {
 		return nil, err
 	}
