@@ -58,8 +58,8 @@ type Prover struct {
 
 	mu     sync.Mutex
 	scopes map[string]*scope
-	// loosened are the namespaces in which a proof served, and which have not been proved since.
-	loosened map[string]bool
+	// loosened says when a proof last served in a namespace that has not been proved since.
+	loosened map[string]time.Time
 	// late says since when caches are behind, by kind and namespace.
 	late map[string]time.Time
 }
@@ -119,36 +119,42 @@ func (p *Prover) Run(ctx context.Context) {
 	}
 }
 
-// lookBack proves the namespaces anew in which something may have been loosened, until that succeeds.
+// lookBack proves the namespaces anew in which something may have been loosened, until that succeeds. A proof that began before
+// another one served there shows nothing of the time after.
 func (p *Prover) lookBack(ctx context.Context) {
 	p.mu.Lock()
 	namespaces := slices.Collect(maps.Keys(p.loosened))
 	p.mu.Unlock()
 	for _, namespace := range namespaces {
 		ctx, cancel := context.WithTimeout(ctx, patience)
-		if _, err := p.show(ctx, namespace); err == nil {
+		if proof, err := p.show(ctx, namespace); err == nil {
 			p.mu.Lock()
-			delete(p.loosened, namespace)
+			if proof.at.After(p.loosened[namespace]) {
+				delete(p.loosened, namespace)
+			}
 			p.mu.Unlock()
 		}
 		cancel()
 	}
 }
 
-// serves notes that a proof is about to serve.
+// serves notes that a proof is handed out.
 func (p *Prover) serves(namespace string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.loosened == nil {
-		p.loosened = map[string]bool{}
+		p.loosened = map[string]time.Time{}
 	}
-	p.loosened[namespace] = true
+	p.loosened[namespace] = p.Pulse.clock.Now()
 }
 
 // Prove shows that the caches hold all by which the models of a namespace are decided. ErrBehind says that they do not.
 func (p *Prover) Prove(ctx context.Context, namespace string) (Proof, error) {
-	p.serves(namespace)
-	return p.show(ctx, namespace)
+	proof, err := p.show(ctx, namespace)
+	if err == nil {
+		p.serves(namespace)
+	}
+	return proof, err
 }
 
 func (p *Prover) show(ctx context.Context, namespace string) (Proof, error) {
