@@ -10,6 +10,9 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
+// template is CEL for the pod template of a workload.
+const template = "(has(object.spec.jobTemplate) ? object.spec.jobTemplate.spec.template : object.spec.template)"
+
 // notice tells whoever applies a workload what its model lacks under the policies that the namespace names in the
 // labels, and which pod rules the template breaks. It only speaks: it fails open.
 func notice(name string, rules []Rule, labels ...string) Object {
@@ -29,7 +32,7 @@ func notice(name string, rules []Rule, labels ...string) Object {
 			continue
 		}
 		validations = append(validations, deny(
-			fmt.Sprintf("!variables.small || !variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard),
+			fmt.Sprintf("!variables.notices.exists(n, %s) || [variables.template].all(object, %s)", asks("n.rules", r.Safeguard),
 				seeingContainers(v1alpha1.AllContainers, r.expression("variables.declared"))),
 			ruleMessage(r, r.Validations[0].Message), breaks(r)))
 	}
@@ -39,11 +42,13 @@ func notice(name string, rules []Rule, labels ...string) Object {
 		MatchConstraints: match(selector(),
 			resources("apps", "v1", onApply, "deployments", "statefulsets", "daemonsets", "replicasets"),
 			resources("batch", "v1", onApply, "jobs", "cronjobs")),
-		MatchConditions: []admissionv1.MatchCondition{{
-			Name: "not-made-by-a-controller", Expression: "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))"}},
+		MatchConditions: []admissionv1.MatchCondition{
+			{Name: "not-made-by-a-controller", Expression: "!object.metadata.?ownerReferences.orValue([]).exists(o, o.?controller.orValue(false))"},
+			// As a variable, kube-controller-manager would check its types again with each validation, for each kind of workload.
+			{Name: "small-enough-to-judge", Expression: fmt.Sprintf("[%s].all(object, %s)", template, small)},
+		},
 		Variables: []admissionv1.Variable{
-			{Name: "template", Expression: "has(object.spec.jobTemplate) ? object.spec.jobTemplate.spec.template : object.spec.template"},
-			{Name: "small", Expression: fmt.Sprintf("[variables.template].all(object, %s)", small)},
+			{Name: "template", Expression: template},
 			{Name: "named", Expression: fmt.Sprintf("variables.template.metadata.?labels['%s'].orValue('')", v1alpha1.ModelLabel)},
 			{Name: "model", Expression: "variables.named != '' ? variables.named : params.spec.?defaultModel.orValue('')"},
 			{Name: "notices", Expression: fmt.Sprintf("params.spec.?notices.orValue([]).filter(n, n.model == variables.model && n.label in %s)", list(labels))},
