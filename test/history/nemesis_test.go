@@ -104,6 +104,8 @@ type interference struct {
 	name string
 	// store says that an API server or etcd is what it harms.
 	store bool
+	// stale says that it makes the copies of one API server stand still, and harms nothing else.
+	stale bool
 	// toll is how long Interlock may take to act again.
 	toll time.Duration
 	do   func(context.Context, *rand.Rand) error
@@ -118,7 +120,7 @@ func (w *world) note(t *testing.T, from time.Time, i interference) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.spans = append(w.spans, check.Span{From: from, To: to, Over: to.Add(toll), Store: i.store, Why: i.name})
+	w.spans = append(w.spans, check.Span{From: from, To: to, Over: to.Add(toll), Store: i.store, Stale: i.stale, Why: i.name})
 }
 
 // haunt interferes with one thing after another, leaves all alone now and then, and all in order at the end.

@@ -28,6 +28,12 @@ func (w *world) storeInterferences() []interference {
 			return nil
 		}},
 		{name: "etcd is full", store: true, toll: reconnect, do: w.fillEtcd},
+		{name: "the second API server's copies stand still", stale: true, do: func(ctx context.Context, r *rand.Rand) error {
+			w.copies.Stall()
+			rest(ctx, r, time.Second, 25*time.Second)
+			w.copies.Resume()
+			return nil
+		}},
 	}
 	for _, component := range []string{"etcd", "kube-apiserver"} {
 		paused := func(ctx context.Context, r *rand.Rand) error {

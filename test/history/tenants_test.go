@@ -87,11 +87,14 @@ func approval(namespace, name, digest string) *v1alpha1.Approval {
 	return builder.Approval(namespace, name).Role(role).Of(v1alpha1.SubjectDecision, signed, digest).Build()
 }
 
-// serve creates pods of all models, and takes some away again.
+// serve creates pods of all models at either API server, and takes some away again.
 func (w *world) serve(ctx context.Context, r *rand.Rand, namespace string) {
 	for n := 0; ctx.Err() == nil; n++ {
-		model := models[r.IntN(len(models))]
-		_ = w.admin.Create(ctx, builder.Pod(namespace, fmt.Sprintf("%s-%d", model, n)).Model(model).Build())
+		model, server := models[r.IntN(len(models))], w.admin
+		if r.IntN(2) == 0 {
+			server = w.elsewhere
+		}
+		_ = server.Create(ctx, builder.Pod(namespace, fmt.Sprintf("%s-%d", model, n)).Model(model).Build())
 		rest(ctx, r, 50*time.Millisecond, 600*time.Millisecond)
 		if n%20 == 19 {
 			_ = w.clean(ctx, namespace)

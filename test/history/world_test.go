@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -58,10 +59,12 @@ type world struct {
 	cluster *stack.Stack
 	// line is that between the API server and etcd.
 	line *proxy.Line
-	// admin does what is not asked of others, and officer approves.
-	admin, officer client.Client
-	tenants        []string
-	seats          []*seat
+	// copies are those that a second API server has of what is in etcd.
+	copies *proxy.Etcd
+	// admin does what is not asked of others, and officer approves. elsewhere is admin at the second API server.
+	admin, officer, elsewhere client.Client
+	tenants                   []string
+	seats                     []*seat
 
 	mu    sync.Mutex
 	spans []check.Span
@@ -105,10 +108,31 @@ func newWorld(t *testing.T) *world {
 	if w.officer, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		t.Fatal(err)
 	}
+	w.another(t, scheme)
 	for range 2 {
 		w.seats = append(w.seats, w.newSeat(t))
 	}
 	return w
+}
+
+// another starts a second API server, whose copies can be made to stand still.
+func (w *world) another(t *testing.T, scheme *runtime.Scheme) {
+	t.Helper()
+	etcd, err := url.Parse(w.cluster.EtcdURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.copies, err = proxy.StartEtcd(etcd.Host); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.copies.Close() })
+	config, err := w.cluster.StartAnotherAPIServer(t.Context(), w.copies.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.elsewhere, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // needs says what the models need.

@@ -31,11 +31,11 @@ func (cp *ControlPlane) etcdArgs() []string {
 	}
 }
 
-func (cp *ControlPlane) defaultAPIServerArgs() []string {
+func (cp *ControlPlane) defaultAPIServerArgs(port int, etcdAddress string) []string {
 	return []string{
-		"--etcd-servers=http://" + cp.etcdAddress,
+		"--etcd-servers=http://" + etcdAddress,
 		"--bind-address=127.0.0.1",
-		"--secure-port=" + strconv.Itoa(cp.apiServerPort),
+		"--secure-port=" + strconv.Itoa(port),
 		// Endpoints may not hold a loopback address; nothing here would use those of the Service "kubernetes".
 		"--advertise-address=127.0.0.1",
 		"--endpoint-reconciler-type=none",

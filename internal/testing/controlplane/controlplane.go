@@ -29,6 +29,7 @@ import (
 const (
 	etcd              = "etcd"
 	apiServer         = "kube-apiserver"
+	otherAPIServer    = "another-kube-apiserver"
 	controllerManager = "kube-controller-manager"
 	scheduler         = "kube-scheduler"
 	kwok              = "kwok"
@@ -243,13 +244,41 @@ func (cp *ControlPlane) startEtcd(ctx context.Context) error {
 }
 
 func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
-	p, err := cp.run(apiServer, append(cp.defaultAPIServerArgs(), cp.apiServerArgs...))
+	args := append(cp.defaultAPIServerArgs(cp.apiServerPort, cp.etcdAddress), cp.apiServerArgs...)
+	p, err := cp.run(apiServer, args)
 	if err != nil {
 		return err
 	}
-	return p.WaitReady(ctx, func(ctx context.Context) error {
-		return cp.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	})
+	return p.WaitReady(ctx, ready(cp.client))
+}
+
+// StartAnotherAPIServer starts a second API server over the same etcd, which it looks for at an address, and returns a config of the
+// same cluster admin for it. KillAPIServer and its kin leave it alone.
+func (cp *ControlPlane) StartAnotherAPIServer(ctx context.Context, etcdAddress string) (*rest.Config, error) {
+	port, err := FreePort()
+	if err != nil {
+		return nil, err
+	}
+	config := cp.RESTConfig()
+	config.Host = "https://" + loopback(port)
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	args := append(cp.defaultAPIServerArgs(port, etcdAddress), cp.apiServerArgs...)
+	p, err := cp.runBinary(otherAPIServer, apiServer, args)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return config, p.WaitReady(ctx, ready(client))
+}
+
+func ready(client kubernetes.Interface) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	}
 }
 
 // StartAPIServer starts the API server again after KillAPIServer, on the port and the data it had, and returns when it
@@ -318,6 +347,10 @@ func (cp *ControlPlane) Signal(component string, signal os.Signal) error {
 
 // run starts a component and watches it: if it ends of itself, Failed tells.
 func (cp *ControlPlane) run(name string, args []string) (*process.Process, error) {
+	return cp.runBinary(name, name, args)
+}
+
+func (cp *ControlPlane) runBinary(name, binary string, args []string) (*process.Process, error) {
 	cp.mu.Lock()
 	defer cp.mu.Unlock()
 	if p := cp.processes[name]; p != nil && p.Running() {
@@ -325,7 +358,7 @@ func (cp *ControlPlane) run(name string, args []string) (*process.Process, error
 	}
 	p, err := process.Start(process.Spec{
 		Name: name,
-		Path: filepath.Join(cp.assets, name),
+		Path: filepath.Join(cp.assets, binary),
 		Args: args,
 		Log:  filepath.Join(cp.Logs(), name+".log"),
 	})
@@ -373,7 +406,7 @@ func (cp *ControlPlane) path(names ...string) string {
 // Stop kills every component, waits until all are gone, and removes the data: everything, or all but the logs if
 // Options.Dir was given. It may be called twice.
 func (cp *ControlPlane) Stop() error {
-	if err := cp.kill(kwok, scheduler, controllerManager, apiServer, etcd); err != nil {
+	if err := cp.kill(kwok, scheduler, controllerManager, otherAPIServer, apiServer, etcd); err != nil {
 		return err
 	}
 	if cp.temporary {

@@ -50,6 +50,9 @@ type Span struct {
 	Over time.Time
 	// Store says that an API server or etcd was slow, stood still or was down.
 	Store bool `json:",omitempty"`
+	// Stale says that the copies of one API server stood still, and all else went on: no deadline but that of the copies stands
+	// still.
+	Stale bool `json:",omitempty"`
 	Why   string
 }
 
@@ -68,7 +71,7 @@ type History struct {
 	Events []Event
 	// Needs names the causes without which a model may not be cleared. A model that is not named never may.
 	Needs map[string][]string
-	// Hindered are the times in which no deadline of Interlock's runs.
+	// Hindered are the times in which no deadline of Interlock's runs, and those in which copies stood still.
 	Hindered []Span
 	// Record has the entries of the decision record, in their order; nil, it is not looked at.
 	Record []Decision
@@ -157,8 +160,8 @@ type model struct {
 	cleared bool
 	until   time.Time
 	changed Event
-	// came is when the last clearance did.
-	came time.Time
+	// came is when the last clearance did, and lease the latest end that any had.
+	came, lease time.Time
 	pods map[string]*pod
 }
 
@@ -208,6 +211,9 @@ func (c *checker) clearance(m *model, e Event) {
 		m.changed = e
 	}
 	m.cleared, m.until = e.There, e.Until
+	if e.There {
+		m.lease = later(m.lease, e.Until)
+	}
 }
 
 // extended judges a clearance that is new or renewed.
@@ -275,14 +281,18 @@ func (c *checker) pod(m *model, e Event) {
 
 // passed judges a pod that passes the gate of a model that is not cleared, or not any more.
 func (c *checker) passed(m *model, e Event) {
-	late := c.ran(m.changed.At, e.At)
-	lapsed := c.ran(m.until, e.At)
+	late := c.ran(m.changed.At, e.At, func(s Span) bool { return s.Store || s.Stale })
+	end := m.until
+	if !m.cleared {
+		end = m.lease
+	}
+	lapsed := c.ran(end, e.At, func(s Span) bool { return s.Store })
 	switch {
 	case !m.cleared && m.changed.At.IsZero():
 		c.violate(RulePastTheGate, e, "pod %s passed, and it was never cleared", e.Name)
 	case !m.cleared && late > c.bounds.Lag:
 		c.violate(RulePastTheGate, e, "pod %s passed %s after revision %d revoked it", e.Name, short(late), m.changed.Revision)
-	case m.cleared && lapsed > c.bounds.Lag:
+	case lapsed > c.bounds.Lag:
 		c.violate(RulePastTheGate, e, "pod %s passed %s after its lease was over", e.Name, short(lapsed))
 	}
 }
@@ -331,14 +341,16 @@ func Unhindered(h History) time.Duration {
 func (c *checker) unhindered(from, to time.Time) time.Duration {
 	var spans []Span
 	for _, s := range c.history.Hindered {
-		spans = append(spans, Span{From: s.From, To: s.Over})
+		if !s.Stale {
+			spans = append(spans, Span{From: s.From, To: s.Over})
+		}
 	}
 	return without(spans, from, to)
 }
 
-// ran gives how much of a time the API servers and etcd ran undisturbed.
-func (c *checker) ran(from, to time.Time) time.Duration {
-	return without(slices.DeleteFunc(slices.Clone(c.history.Hindered), func(s Span) bool { return !s.Store }), from, to)
+// ran gives how much of a time was not disturbed by some spans.
+func (c *checker) ran(from, to time.Time, disturbed func(Span) bool) time.Duration {
+	return without(slices.DeleteFunc(slices.Clone(c.history.Hindered), func(s Span) bool { return !disturbed(s) }), from, to)
 }
 
 // without gives how long a time is without some spans, which may overlap.

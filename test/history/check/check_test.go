@@ -40,6 +40,11 @@ func down(from, to float64) Span {
 	return Span{From: after(from), To: after(to), Over: after(to), Store: true}
 }
 
+// stale are the copies of one API server.
+func stale(from, to float64) Span {
+	return Span{From: after(from), To: after(to), Over: after(to), Stale: true}
+}
+
 // clears and revokes are what befalls a model in most histories, which last a minute.
 var (
 	clears  = []Event{at(1, 0, Cause, here), at(2, 0.1, Clearance, here)}
@@ -91,6 +96,14 @@ func TestPodsAtTheGate(t *testing.T) {
 			events:   join(clears, revokes, []Event{at(12, 22, Pod, here), at(13, 23, Pod, gone)}),
 			hindered: []Span{paused(20.2, 21.8)},
 			want:     []string{RulePastTheGate}},
+		"a pod comes in long after, by copies that stand still": {
+			events:   join(clears, revokes, []Event{at(12, 22, Pod, here), at(13, 23, Pod, gone)}),
+			hindered: []Span{stale(19, 23)}},
+		"a pod comes in by copies that stand still, and the last lease is over": {
+			events: []Event{at(1, 0, Cause, here), at(2, 0.1, Clearance, here, until(21)), at(10, 20, Cause, gone), at(11, 20.1, Clearance, gone),
+				at(12, 24, Pod, here), at(13, 25, Pod, gone)},
+			hindered: []Span{stale(19, 26)},
+			want:     []string{RulePastTheGate}},
 		"a pod is released long after": {
 			events: join([]Event{at(1, -1, Pod, here, gated)}, clears, revokes, []Event{at(12, 22, Pod, here), at(13, 23, Pod, gone)}),
 			want:   []string{RulePastTheGate}},
@@ -123,6 +136,10 @@ func TestPodsThatComeInAsTheirModelIsRevoked(t *testing.T) {
 		"it stays while the manager is paused": {
 			events:   join(clears, revokes, []Event{at(12, 20.5, Pod, here), at(13, 27, Pod, gone)}),
 			hindered: []Span{paused(21, 26)}},
+		"it stays, and copies stand still": {
+			events:   join(clears, revokes, []Event{at(12, 20.5, Pod, here), at(13, 27, Pod, gone)}),
+			hindered: []Span{stale(20, 40)},
+			want:     []string{RuleTakenOut}},
 		"it stays while another API server stands still, which hinders no manager": {
 			events:   join(clears, revokes, []Event{at(12, 20.5, Pod, here), at(13, 27, Pod, gone)}),
 			hindered: []Span{{From: after(20), To: after(26), Over: after(20), Store: true}},
@@ -237,6 +254,10 @@ func TestRecord(t *testing.T) {
 			record: []Decision{decided(0, true), decided(0, false)}},
 		"an old entry follows a new one": {
 			events: clears, record: []Decision{decided(0, true), decided(-1, true)}, want: []string{RuleOrder}},
+		"an entry of the leader before, which holds the model, follows a new one": {
+			events: clears, record: []Decision{decided(0, true), decided(-2, false), decided(0, true)}},
+		"an entry that holds the model and is much older follows a new one": {
+			events: clears, record: []Decision{decided(0, true), decided(-3, false), decided(0, true)}, want: []string{RuleOrder}},
 		"an approval counts": {
 			events: clears, record: []Decision{decided(0, true, "x")}},
 		"an approval counts that was withdrawn a moment ago": {

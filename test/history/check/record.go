@@ -5,15 +5,17 @@ import (
 	"time"
 )
 
-// record judges the decision record by itself, and by which approvals there were.
+// record judges the decision record by itself, and by which approvals there were. A leader that was just deposed may still write an
+// entry that holds a model and is older than its successor's, by no more than anything may be old; none that clears one.
 func (c *checker) record() {
 	last := map[string]time.Time{}
 	for _, d := range c.history.Record {
 		e := Event{Model: d.Model, At: d.At}
-		if d.At.Before(last[d.Model]) {
+		early := last[d.Model].Sub(d.At)
+		if d.Cleared && early > 0 || early > c.bounds.Fresh {
 			c.violate(RuleOrder, e, "the entry before it is of %s", last[d.Model].Format("15:04:05.000"))
 		}
-		last[d.Model] = d.At
+		last[d.Model] = later(last[d.Model], d.At)
 		for _, name := range d.Approvals {
 			if d.Cleared && !c.approved(d, name) {
 				c.violate(RuleApproval, e, "%s counts", name)
