@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -137,7 +136,7 @@ func run(ctx context.Context, c config) error {
 	}
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount), Credential: c.credentialExtra}
-	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), clock.RealClock{})
+	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), transport.Clock)
 	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Refresh: c.evidenceRefresh, Registries: attestation.Registries{
 		Allowed: listed(c.evidenceRegistries), BlobHosts: listed(c.evidenceBlobHosts), Credentials: c.evidenceCredentials}}
 	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence, transport, shares); err != nil {

@@ -52,16 +52,16 @@ type Evidence struct {
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
 // it leads, has put all policies into the API server, which shows that it enforces them.
 func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds,
-	places Evidence, watches fresh.Watches, shares *tenancy.Shares) error {
+	places Evidence, transport *fresh.Transport, shares *tenancy.Shares) error {
 	cluster, err := attestation.ClusterID(ctx, mgr.GetAPIReader())
 	if err != nil {
 		return err
 	}
-	keeper := &tenants.Keeper{Shares: shares, Live: mgr.GetAPIReader(), Clock: clock.RealClock{}}
+	keeper := &tenants.Keeper{Shares: shares, Live: mgr.GetAPIReader(), Clock: transport.Clock}
 	if err := keeper.Watch(ctx, mgr.GetCache()); err != nil {
 		return err
 	}
-	if err := metrics.Held(shares.Count); err != nil {
+	if err := errors.Join(metrics.Held(shares.Count), metrics.Clock(transport.Clock.Ahead)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if err := AddIndexes(ctx, mgr.GetFieldIndexer(), cluster); err != nil {
@@ -73,40 +73,40 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	if err != nil {
 		return err
 	}
-	board, rules := verdicts.NewBoard(), podrules.NewRegister(clock.RealClock{})
+	board, rules := verdicts.NewBoard(), podrules.NewRegister(transport.Clock)
 	if err := errors.Join(metrics.Models(board.Count), metrics.Waivers(board.CountWaived)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	soon := &expiry.Counter{Client: mgr.GetClient(), Clock: clock.RealClock{}, Leading: mgr.Elected()}
+	soon := &expiry.Counter{Client: mgr.GetClient(), Clock: transport.Clock, Leading: mgr.Elected()}
 	if err := metrics.Expiries(soon.Count); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if err := errors.Join(mgr.Add(recorder), metrics.Backlog(recorder.Backlog)); err != nil {
 		return fmt.Errorf("set up the decision record: %w", err)
 	}
-	prover := &fresh.Prover{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Watches: watches, Install: install,
+	prover := &fresh.Prover{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Watches: transport, Install: install,
 		Evidence: places.Namespace, Pulse: fresh.NewPulse(clock.RealClock{})}
 	go prover.Run(ctx)
 	events := mgr.GetEventRecorder("interlock")
 	workloads := workload.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper(), kinds)
-	asking := canary.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetConfig(), clock.RealClock{}, events)
+	asking := canary.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetConfig(), transport.Clock, events)
 	if err := mgr.Add(asking); err != nil {
 		return fmt.Errorf("set up the canary: %w", err)
 	}
 	enforcement := &admissionctrl.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Compiler: compiler, Rules: rules,
-		Install: install, Events: events, Clock: clock.RealClock{}, Canary: asking}
+		Install: install, Events: events, Clock: transport.Clock, Canary: asking}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Tenants: keeper, Install: install, Clock: clock.RealClock{}, Events: events},
-		&fallback.Reconciler{Client: mgr.GetClient(), Board: board, Traffic: workload.NewTraffic(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper()), Install: install, Clock: clock.RealClock{}, Events: events},
-		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: places.Registries, Clock: clock.RealClock{}},
-		&assessment.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}},
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Tenants: keeper, Install: install, Clock: transport.Clock, Events: events},
+		&fallback.Reconciler{Client: mgr.GetClient(), Board: board, Traffic: workload.NewTraffic(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper()), Install: install, Clock: transport.Clock, Events: events},
+		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: places.Registries, Clock: transport.Clock},
+		&assessment.Reconciler{Client: mgr.GetClient(), Clock: transport.Clock},
 		&approval.Reconciler{Client: mgr.GetClient()},
-		&approval.Waivers{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
-		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: clock.RealClock{}, Events: events},
-		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install, Clock: clock.RealClock{}},
-		&surroundings.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Board: board, Compiler: compiler, Clock: clock.RealClock{}, Events: events},
-		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Board: board, Install: install, Clock: clock.RealClock{}, Events: events},
+		&approval.Waivers{Client: mgr.GetClient(), Clock: transport.Clock, Events: events},
+		&roadmap.Reconciler{Client: mgr.GetClient(), Clock: transport.Clock, Events: events},
+		&ledger.Reconciler{Client: mgr.GetClient(), Board: board, Install: install, Clock: transport.Clock},
+		&surroundings.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Board: board, Compiler: compiler, Clock: transport.Clock, Events: events},
+		&stray.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Board: board, Install: install, Clock: transport.Clock, Events: events},
 	} {
 		if err := c.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)

@@ -16,9 +16,11 @@ import (
 // silence is how long a watch may bring nothing. The API server sends a bookmark about every minute.
 const silence = 100 * time.Second
 
-// Transport stands between the operator's clients and the API server. It sends no write whose proof has lapsed, and ends
-// watches that stand still, which are then begun again where they stopped.
+// Transport stands between the operator's clients and the API server. It sends no write whose proof has lapsed, ends watches that
+// stand still, which are then begun again where they stopped, and sets the clock by what the API server answers.
 type Transport struct {
+	Clock *Clock
+
 	silence time.Duration
 
 	mu      sync.Mutex
@@ -27,7 +29,7 @@ type Transport struct {
 
 // NewTransport wraps what a config makes of requests.
 func NewTransport(config *rest.Config) *Transport {
-	t := &Transport{silence: silence, watches: map[*watch]bool{}}
+	t := &Transport{Clock: NewClock(clock.RealClock{}), silence: silence, watches: map[*watch]bool{}}
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return roundTripper{t, next} })
 	return t
 }
@@ -46,16 +48,25 @@ func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%s %s is not sent: %w", request.Method, request.URL.Path, ErrLapsed)
 	}
 	if isWatch := request.URL.Query().Get("watch"); isWatch != "true" && isWatch != "1" {
-		return r.next.RoundTrip(request)
+		return r.send(request)
 	}
 	ctx, cancel := context.WithCancel(request.Context())
-	response, err := r.next.RoundTrip(request.WithContext(ctx))
+	response, err := r.send(request.WithContext(ctx))
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	response.Body = r.begin(path.Base(request.URL.Path), response.Body, cancel)
 	return response, nil
+}
+
+func (r roundTripper) send(request *http.Request) (*http.Response, error) {
+	sent := r.Clock.sent()
+	response, err := r.next.RoundTrip(request)
+	if err == nil {
+		r.Clock.heard(request.Context(), sent, response)
+	}
+	return response, err
 }
 
 // watch is the answer to one, which goes on.

@@ -125,6 +125,15 @@ func Held(count func() (bytes int64, refused int)) error {
 		}, func() float64 { _, refused := count(); return float64(refused) })))
 }
 
+// Clock lets a function say, at each scrape, how far the API server's clock is ahead of that of this machine.
+func Clock(ahead func() time.Duration) error {
+	return metrics.Registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "interlock_api_server_clock_ahead_seconds",
+		Help: "How far the API server's clock is ahead of that of this machine, to about a second. Interlock goes by the API server's. " +
+			"Beyond 5 either way, clocks are not kept in step.",
+	}, func() float64 { return ahead().Seconds() }))
+}
+
 // queues are those of which the depth is served, by the name of the controller.
 var queues sync.Map
 

@@ -31,7 +31,8 @@ var (
 )
 
 var bounds = check.Bounds{
-	Lag: 3 * time.Second, TakenOut: 10 * time.Second, Fresh: 2 * time.Second, Revoked: 5 * time.Second, Cleared: 15 * time.Second}
+	Lag: 3 * time.Second, TakenOut: 10 * time.Second, Fresh: 2 * time.Second, Lease: lease + 2*time.Second, Revoked: 5 * time.Second,
+	Cleared: 15 * time.Second}
 
 func TestHistory(t *testing.T) {
 	if os.Getenv(controlplane.AssetsVariable) == "" {

@@ -36,7 +36,7 @@ type seat struct {
 	manager    *stack.Manager
 }
 
-func (w *world) newSeat(t *testing.T) *seat {
+func (w *world) newSeat(t *testing.T, r *rand.Rand) *seat {
 	t.Helper()
 	operator, _, err := w.cluster.ServiceAccount(t.Context(), stack.Namespace, stack.ServiceAccount)
 	if err != nil {
@@ -50,24 +50,22 @@ func (w *world) newSeat(t *testing.T) *seat {
 	if err := s.proxy.Kubeconfig(s.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	if s.manager, err = w.cluster.StartManager(t.Context(), "--kubeconfig="+s.kubeconfig); err != nil {
+	if err := w.start(t.Context(), t, r, s); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
 // revive starts the manager of a seat again, if it has ended.
-func (w *world) revive(t *testing.T, s *seat) {
+func (w *world) revive(t *testing.T, r *rand.Rand, s *seat) {
 	if s.manager.Running() {
 		return
 	}
 	began := time.Now()
-	m, err := w.cluster.StartManager(t.Context(), "--kubeconfig="+s.kubeconfig)
-	if err != nil {
-		t.Logf("start %s again: %v", s.name, err)
+	if err := w.start(t.Context(), t, r, s); err != nil {
+		t.Log(err)
 		return
 	}
-	s.manager = m
 	w.note(t, began, interference{name: "a manager starts", toll: recovery})
 }
 
@@ -140,11 +138,11 @@ func (w *world) haunt(ctx context.Context, t *testing.T, r *rand.Rand) {
 		}
 		w.note(t, began, i)
 		for _, s := range w.seats {
-			w.revive(t, s)
+			w.revive(t, r, s)
 		}
 	}
 	for _, s := range w.seats {
-		w.revive(t, s)
+		w.revive(t, r, s)
 	}
 }
 

@@ -39,6 +39,7 @@ const (
 	approvalName = "signature"
 
 	policy = "history"
+	lease  = 20 * time.Second
 	asl4   = "ASL-4"
 	// officer approves in the role for which config/ has a ClusterRole.
 	officer = "rhea"
@@ -74,9 +75,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{tenants: []string{"tenant-a", "tenant-b"}}
 	binary := filepath.Join(t.TempDir(), "manager")
-	if err := stack.BuildManager(t.Context(), binary); err != nil {
-		t.Fatal(err)
-	}
+	buildManager(t, binary)
 	var err error
 	w.cluster, err = stack.Start(t.Context(), stack.Options{Nodes: controlplane.Nodes(2, 0), Manager: binary,
 		EtcdProxy: func(address string) (string, error) {
@@ -109,8 +108,8 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.another(t, scheme)
-	for range 2 {
-		w.seats = append(w.seats, w.newSeat(t))
+	for clocks := draw(100); len(w.seats) < 2; {
+		w.seats = append(w.seats, w.newSeat(t, clocks))
 	}
 	return w
 }
@@ -149,7 +148,7 @@ func (w *world) needs() map[string][]string {
 // populate makes the policy, the officer and the tenants.
 func (w *world) populate(t *testing.T) {
 	t.Helper()
-	scaling := builder.ScalingPolicy(policy).Lease(20 * time.Second).
+	scaling := builder.ScalingPolicy(policy).Lease(lease).
 		Level(builder.Level(builder.ASL2).Deployment("image-pinned").EvictAfter(4 * time.Second)).
 		Level(builder.Level(builder.ASL3).Security("egress-limited").EvictAfter(4 * time.Second)).
 		Level(builder.Level(asl4).EvictAfter(4 * time.Second)).Build()

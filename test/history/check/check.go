@@ -87,6 +87,8 @@ type Bounds struct {
 	TakenOut time.Duration
 	// Fresh is how old that may be on which a clearance rests. Pauses do not make it longer.
 	Fresh time.Duration
+	// Lease is how far ahead the end of a clearance may lie.
+	Lease time.Duration
 	// Revoked is how long a clearance may outlast its cause.
 	Revoked time.Duration
 	// Cleared is how long a model that conforms may be held, and a pod of a cleared model.
@@ -111,6 +113,7 @@ const (
 	RulePastTheGate = "no pod passes the gate after its model's revocation"
 	RuleTakenOut    = "a pod that came in as its model was revoked is taken out"
 	RuleCause       = "no clearance without its cause"
+	RuleLease       = "a clearance ends with its lease"
 	RuleRevoked     = "a clearance does not outlast its cause"
 	RuleHeld        = "nothing that conforms is held for ever"
 	RuleRecord      = "the record is complete"
@@ -162,7 +165,7 @@ type model struct {
 	changed Event
 	// came is when the last clearance did, and lease the latest end that any had.
 	came, lease time.Time
-	pods map[string]*pod
+	pods        map[string]*pod
 }
 
 type pod struct {
@@ -225,6 +228,9 @@ func (c *checker) extended(m *model, e Event) {
 		c.violate(RuleCause, e, "what it needs was never there")
 	case gone > c.bounds.Fresh:
 		c.violate(RuleCause, e, "its cause was gone since revision %d, for %s", m.turned.Revision, short(gone))
+	}
+	if ahead := e.Until.Sub(e.At); ahead > c.bounds.Lease {
+		c.violate(RuleLease, e, "it lasts for %s more", short(ahead))
 	}
 	if !c.recorded(m.name, e.At) {
 		c.violate(RuleRecord, e, "the record has no such decision before it")

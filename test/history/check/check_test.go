@@ -10,7 +10,8 @@ import (
 
 var (
 	nine   = time.Date(2026, 5, 14, 9, 0, 0, 0, time.UTC)
-	bounds = Bounds{Lag: time.Second, TakenOut: 5 * time.Second, Fresh: 2 * time.Second, Revoked: 5 * time.Second, Cleared: 10 * time.Second}
+	bounds = Bounds{Lag: time.Second, TakenOut: 5 * time.Second, Fresh: 2 * time.Second, Lease: 2 * time.Hour, Revoked: 5 * time.Second,
+		Cleared: 10 * time.Second}
 )
 
 const here, gone = true, false
@@ -187,6 +188,12 @@ func TestCausesOfClearances(t *testing.T) {
 			events: join([]Event{at(0, -1, Cause, here, named(approval))}, clears,
 				[]Event{at(4, 3, Cause, gone, named(approval)), at(5, 9.5, Clearance, gone)}),
 			want: []string{RuleRevoked}},
+		"cleared for longer than a lease": {
+			events: []Event{at(1, 0, Cause, here), at(2, 1, Clearance, here, until(7202))},
+			want:   []string{RuleLease}},
+		"renewed for longer than a lease": {
+			events: join(clears, []Event{at(3, 1, Clearance, here, until(7202))}),
+			want:   []string{RuleLease}},
 		"something goes that it does not need": {
 			events: join([]Event{at(0, -1, Cause, here, named(approval))}, clears, []Event{at(4, 3, Cause, gone, named(approval))})},
 	})
