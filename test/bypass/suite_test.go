@@ -92,7 +92,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	go func() { built <- buildManager(ctx, binary) }()
 
 	var err error
-	cluster, err = stack.Start(ctx, stack.Options{Nodes: controlplane.Nodes(2, 1), Manager: binary})
+	cluster, err = stack.Start(ctx, stack.Options{Nodes: controlplane.Nodes(2, 1), Manager: binary, Untyped: true})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(cluster.Stop)
 	web, err := rest.HTTPClientFor(cluster.RESTConfig())

@@ -47,7 +47,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	binary := filepath.Join(dir, "manager")
 	Expect(stack.BuildManager(ctx, binary)).To(Succeed())
 	var err error
-	st, err = stack.Start(ctx, stack.Options{Nodes: controlplane.Nodes(3, 1), Manager: binary})
+	st, err = stack.Start(ctx, stack.Options{Nodes: controlplane.Nodes(3, 1), Manager: binary, Untyped: true})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(st.Stop()).To(Succeed()) })
 

@@ -60,7 +60,8 @@ var _ = Describe("The manager's metrics", func() {
 })
 
 var _ = Describe("The manager's policies", func() {
-	It("have no expression that Kubernetes warns of", func(ctx SpecContext) {
+	// Serial, for only the first process has types checked: see BeforeSuite.
+	It("have no expression that Kubernetes warns of", Serial, func(ctx SpecContext) {
 		newWorld(ctx)
 		Eventually(func(g Gomega) {
 			policies := &admissionv1.ValidatingAdmissionPolicyList{}

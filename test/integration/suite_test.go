@@ -60,6 +60,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	st, err = stack.Start(ctx, stack.Options{
 		Nodes:    controlplane.Nodes(3, 1),
 		Manager:  binary,
+		Untyped:  GinkgoParallelProcess() > 1,
 		Progress: func(step string) { GinkgoWriter.Println(step) },
 	})
 	Expect(err).NotTo(HaveOccurred())

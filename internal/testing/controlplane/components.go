@@ -58,6 +58,10 @@ func (cp *ControlPlane) defaultAPIServerArgs(port int, etcdAddress string) []str
 }
 
 func (cp *ControlPlane) controllerManagerArgs() []string {
+	controllers := "*,-kube-apiserver-serving-clustertrustbundle-publisher-controller"
+	if cp.untyped {
+		controllers += ",-validatingadmissionpolicy-status-controller"
+	}
 	return []string{
 		"--kubeconfig=" + cp.path(pkiDir, "kube-controller-manager.kubeconfig"),
 		"--leader-elect=false",
@@ -66,7 +70,7 @@ func (cp *ControlPlane) controllerManagerArgs() []string {
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file=" + cp.path(pkiDir, "sa.key"),
 		"--root-ca-file=" + cp.path(pkiDir, "ca.crt"),
-		"--controllers=*,-kube-apiserver-serving-clustertrustbundle-publisher-controller",
+		"--controllers=" + controllers,
 		"--kube-api-qps=500",
 		"--kube-api-burst=1000",
 		// So that no test waits long for an autoscaler.

@@ -60,6 +60,9 @@ type Options struct {
 	EtcdProxy func(address string) (string, error)
 	// APIServerArgs are added to the command line of the API server.
 	APIServerArgs []string
+	// Untyped says that nobody checks the types of admission policies, which takes a third of the controller manager's time. It
+	// changes their status alone.
+	Untyped bool
 }
 
 // A ControlPlane is a running control plane.
@@ -69,6 +72,7 @@ type ControlPlane struct {
 	nodes       []Node
 	// apiServerArgs are added to those that it has anyway.
 	apiServerArgs []string
+	untyped       bool
 
 	etcdPort, apiServerPort, kwokPort int
 	// etcdAddress is where the API server looks for etcd.
@@ -104,6 +108,7 @@ func prepare(ctx context.Context, o Options) (*ControlPlane, error) {
 		assets:        o.Assets,
 		nodes:         o.Nodes,
 		apiServerArgs: o.APIServerArgs,
+		untyped:       o.Untyped,
 		processes:     map[string]*process.Process{},
 		failed:        make(chan error, 1),
 	}

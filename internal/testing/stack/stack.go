@@ -36,6 +36,8 @@ type Options struct {
 	Manager string
 	// EtcdProxy stands between the API server and etcd, see controlplane.Options.
 	EtcdProxy func(address string) (string, error)
+	// Untyped says that nobody checks the types of admission policies, see controlplane.Options.
+	Untyped bool
 	// Progress is told each step that is about to be done. Default: nobody.
 	Progress func(step string)
 }
@@ -58,7 +60,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	}
 	o.Progress("start the control plane")
 	cp, err := controlplane.Start(ctx, controlplane.Options{
-		Dir: o.Dir, Assets: o.Assets, Nodes: o.Nodes, EtcdProxy: o.EtcdProxy, APIServerArgs: o.APIServerArgs,
+		Dir: o.Dir, Assets: o.Assets, Nodes: o.Nodes, EtcdProxy: o.EtcdProxy, APIServerArgs: o.APIServerArgs, Untyped: o.Untyped,
 	})
 	if err != nil {
 		return nil, err
