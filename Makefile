@@ -143,7 +143,7 @@ HISTORY ?=
 history: ## Let a nemesis at Interlock for ten minutes and check what happened: SEED=1 DURATION=24h HISTORY=file
 	@assets=$$(go run -C hack/controlplane .) && \
 		INTERLOCK_CONTROLPLANE_ASSETS="$$assets" go test ./test/history -count=1 -timeout=0 -v -run=TestHistory \
-			-args -history.seed=$(SEED) -history.duration=$(DURATION) -history.keep=$(HISTORY)
+			-args -history.clocks -history.seed=$(SEED) -history.duration=$(DURATION) -history.keep=$(HISTORY)
 
 .PHONY: bench
 bench: ## Measure how fast pods are released and what Interlock costs the API server

@@ -72,6 +72,16 @@ func pauses() {
 		Eventually(ctx, t.clearedModels).Should(ConsistOf(small))
 	})
 
+	It("38: a manager whose clock is an hour off sets leases by the API server's clock", func(ctx SpecContext) {
+		t := newTenant(ctx, shortName)
+		DeferCleanup(between.Date, time.Duration(0))
+		for _, ahead := range []time.Duration{-time.Hour, time.Hour, 0} {
+			between.Date(ahead)
+			Eventually(ctx, func() time.Time { return admission.Find(t.clearances(ctx).Annotations, small).ValidUntil }).
+				WithTimeout(20*time.Second).Should(BeTemporally("~", time.Now().Add(ahead), 40*time.Second))
+		}
+	})
+
 	It("57: a manager that was paused at any moment clears and releases nothing by what it knew before", func(ctx SpecContext) {
 		t := newTenant(ctx, policyName)
 		for _, moment := range []time.Duration{0, 10, 20, 35, 50, 80} {

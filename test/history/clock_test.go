@@ -31,9 +31,21 @@ var ahead = func() int64 {
 }()
 `
 
-// buildManager builds the manager with a package time of its own, in which the clock of the machine can be wrong. Go reads the clock
-// without the C library, so nothing from outside could make it so.
+// buildManager builds the manager. If clocks are to be wrong, it has a package time of its own: Go reads the clock of the machine
+// without the C library, so nothing from outside could make that wrong for one process.
 func buildManager(t *testing.T, binary string) {
+	t.Helper()
+	var flags []string
+	if *clocks {
+		flags = append(flags, "-overlay="+wrongTime(t))
+	}
+	if err := stack.BuildManager(t.Context(), binary, flags...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wrongTime writes a package time for Go's overlay, and gives the path of that.
+func wrongTime(t *testing.T) string {
 	t.Helper()
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -68,15 +80,16 @@ func buildManager(t *testing.T, binary string) {
 	if err := os.WriteFile(overlay, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := stack.BuildManager(t.Context(), binary, "-overlay="+overlay); err != nil {
-		t.Fatal(err)
-	}
+	return overlay
 }
 
-// start starts a manager, whose clock is wrong by up to an hour more often than not.
+// start starts a manager. If clocks are to be wrong, its own is by up to an hour more often than not.
 func (w *world) start(ctx context.Context, t *testing.T, r *rand.Rand, s *seat) error {
 	wrong := []time.Duration{0, 0, -time.Hour, -20 * time.Second, 20 * time.Second, time.Hour}
 	ahead := wrong[r.IntN(len(wrong))]
+	if !*clocks {
+		ahead = 0
+	}
 	if err := os.Setenv(aheadVariable, strconv.Itoa(int(ahead.Seconds()))); err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ import (
 
 var (
 	duration = flag.Duration("history.duration", 0, "how long the nemesis is at work; 0, it does nothing")
+	clocks   = flag.Bool("history.clocks", false, "let the managers' clocks be wrong, which takes minutes to build at the first time")
 	seed     = flag.Uint64("history.seed", 0, "what it draws from; 0, a new one")
 	keep     = flag.String("history.keep", "", "file into which the history is written, for whoever wants to look at it")
 )

@@ -1,4 +1,5 @@
-// Package proxy stands between a client and an API server, and lets watches stand still while all else goes on.
+// Package proxy stands between a client and an API server, or between that and etcd, lets watches stand still while all else goes on,
+// and dates answers otherwise.
 //
 // It speaks plain HTTP on loopback. It imports nothing of this module.
 package proxy
@@ -14,6 +15,7 @@ import (
 	"net/http/httputil"
 	"path"
 	"sync"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -29,6 +31,8 @@ type Proxy struct {
 	// begun counts the watches.
 	begun   int
 	stalled map[string]*stall
+	// ahead is added to the dates of answers.
+	ahead time.Duration
 }
 
 // stall lets watches of a resource stand still.
@@ -59,7 +63,7 @@ func Start(config *rest.Config) (*Proxy, error) {
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:      transport,
 		FlushInterval:  -1,
-		ModifyResponse: p.slow,
+		ModifyResponse: p.alter,
 		ErrorLog:       log.New(io.Discard, "", 0), // an API server that is killed ends a hundred watches
 		ErrorHandler:   func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}}
@@ -104,11 +108,21 @@ func (p *Proxy) Resume(resource string) {
 	}
 }
 
-func (p *Proxy) slow(response *http.Response) error {
+// Date lets answers be dated as if the API server's clock were ahead by so much of the clock of whoever asks.
+func (p *Proxy) Date(ahead time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ahead = ahead
+}
+
+func (p *Proxy) alter(response *http.Response) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if dated, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		response.Header.Set("Date", dated.Add(p.ahead).UTC().Format(http.TimeFormat))
+	}
 	request := response.Request
 	if request.URL.Query().Get("watch") == "true" {
-		p.mu.Lock()
-		defer p.mu.Unlock()
 		p.begun++
 		response.Body = &body{response.Body, p, p.begun, path.Base(request.URL.Path), request.Context()}
 	}
