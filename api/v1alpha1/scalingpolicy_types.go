@@ -139,6 +139,12 @@ type Threshold struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=500
 	NotRequired string `json:"notRequired,omitempty"`
+
+	// onlyIfFound lets the threshold ask for nothing unless an assessment finds it Reached, Inconclusive or Saturated. It is for what the
+	// text leaves to the developer to determine, such as that a model goes beyond all that were analysed publicly (Anthropic RSP
+	// v3.4, section 3.1). Default: false, so a threshold that nobody rules out asks for something.
+	// +optional
+	OnlyIfFound *bool `json:"onlyIfFound,omitempty"`
 }
 
 // ThresholdDemand asks for a level on one axis.

@@ -113,13 +113,17 @@ func assess(in Input) []threshold {
 				t.severity, t.by = said.severity, &filed[j]
 			}
 		}
-		t.treatment = treatments[t.severity]
+		if t.severity > ruledOut || !onlyIfFound(t.definition) {
+			t.treatment = treatments[t.severity]
+		}
 		if t.asks() {
 			t.why = OneLine(t.definition.Name, maxReason/2) + " " + string(t.state())
 		}
 	}
 	return thresholds
 }
+
+func onlyIfFound(t *v1alpha1.Threshold) bool { return t.OnlyIfFound != nil && *t.OnlyIfFound }
 
 func thresholdsOf(policy *v1alpha1.ScalingPolicy) []threshold {
 	thresholds := make([]threshold, len(policy.Spec.Thresholds))

@@ -95,6 +95,9 @@ func anyPolicy(t *rapid.T) *v1alpha1.ScalingPolicy {
 		if onceIn(t, 12, "left open") {
 			threshold.Unspecified = "not written yet"
 		}
+		if onceIn(t, 12, "only if found") {
+			threshold.OnlyIfFound = new(true)
+		}
 		policy.Spec.Thresholds = append(policy.Spec.Thresholds, threshold)
 	}
 	if onceIn(t, 5, "no rules") {

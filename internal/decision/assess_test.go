@@ -269,6 +269,30 @@ func TestMostSevereOutcomeCounts(t *testing.T) {
 	}
 }
 
+// TestThresholdsThatCountOnlyIfFound holds that such a threshold asks for nothing until an assessment finds it, and then for all.
+func TestThresholdsThatCountOnlyIfFound(t *testing.T) {
+	for name, tc := range map[string]struct {
+		filed []v1alpha1.CapabilityAssessment
+		want  string
+		level string
+	}{
+		"nobody speaks of it": {nil, "CBRN-3 Unassessed", "ASL-2"},
+		"it is ruled out":     {[]v1alpha1.CapabilityAssessment{filed("a", noon.AddDate(0, -1, 0), "CBRN-3 RuledOut")}, "CBRN-3 RuledOut by a until 2026-10-14T12:10:00Z", "ASL-2"},
+		"it was ruled out":    {[]v1alpha1.CapabilityAssessment{filed("a", noon.AddDate(-1, 0, 0), "CBRN-3 RuledOut")}, "CBRN-3 Stale by a", "ASL-2"},
+		"it is left open":     {[]v1alpha1.CapabilityAssessment{filed("a", noon, "CBRN-3 Inconclusive")}, "CBRN-3 Inconclusive by a, AsReached", "ASL-3"},
+		"it is reached":       {[]v1alpha1.CapabilityAssessment{filed("a", noon, "CBRN-3 Reached")}, "CBRN-3 Reached by a, AsReached", "ASL-3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := framework(v1alpha1.AssessmentRules{MaxAgeMonths: new(int32(6))}, "CBRN-3")
+			policy.Spec.Thresholds[0].OnlyIfFound = new(true)
+			v := decision.Decide(assessed(policy, tc.filed...))
+			if diff := cmp.Diff([]string{tc.want}, said(v)); diff != "" || v.SecurityLevel != tc.level {
+				t.Errorf("%s, want %s (-want +got):\n%s", v.SecurityLevel, tc.level, diff)
+			}
+		})
+	}
+}
+
 // TestFutureAssessments holds that a date which has not come clears and supersedes nothing, that danger counts all the
 // same, and that the model is looked at again on the date.
 func TestFutureAssessments(t *testing.T) {

@@ -323,6 +323,9 @@ func (d *difference) compareThresholds() {
 		if before == "" || after == "" { // models that are not assessed for it may be held
 			moved.add(shift{weaker: before != "" && d.holdsUnsettled(0), stronger: after != "" && d.holdsUnsettled(1)})
 		}
+		if was, is := d.awaits(0, name), d.awaits(1, name); before != "" && after != "" {
+			moved.add(shift{weaker: is && !was, stronger: was && !is})
+		}
 		d.note(Change{What: SubjectThreshold, Where: name, Before: cmp.Or(before, none), After: cmp.Or(after, none),
 			Why: "judged by what is asked of models that reach it"}, moved)
 	}
@@ -341,6 +344,11 @@ func (d *difference) thresholds() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// awaits says whether a threshold asks for nothing until an assessment finds it.
+func (d *difference) awaits(side int, name string) bool {
+	return slices.ContainsFunc(d.side(side).Policy.Spec.Thresholds, func(t v1alpha1.Threshold) bool { return t.Name == name && onlyIfFound(&t) })
 }
 
 // leadsTo writes what a threshold asks for, with the names that levels and Safeguards had before; empty, there is no such
@@ -369,7 +377,11 @@ func (d *difference) leadsTo(side int, name string) string {
 		}
 	}
 	slices.Sort(parts)
-	return strings.Join(parts, ", ")
+	text := strings.Join(parts, ", ")
+	if text != "" && d.awaits(side, name) {
+		text += ", only if found"
+	}
+	return text
 }
 
 // nameOf gives the name that something has in both frameworks.

@@ -174,6 +174,9 @@ var stricter = map[string]func(*rapid.T, *decision.Framework){
 	"assessments count for the same model only": func(_ *rapid.T, f *decision.Framework) {
 		rulesIn(f).MaxComputeFactor = new(int32(1))
 	},
+	"a threshold counts also if nobody rules it out": func(t *rapid.T, f *decision.Framework) {
+		aThresholdIn(t, f).OnlyIfFound = nil
+	},
 	"held unassessed":       func(_ *rapid.T, f *decision.Framework) { rulesIn(f).Unassessed = v1alpha1.TreatHold },
 	"held stale":            func(_ *rapid.T, f *decision.Framework) { rulesIn(f).Stale = v1alpha1.TreatHold },
 	"held inconclusive":     func(_ *rapid.T, f *decision.Framework) { rulesIn(f).Inconclusive = v1alpha1.TreatHold },

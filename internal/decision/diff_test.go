@@ -319,6 +319,25 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 				"Neutral threshold Watched: nothing -> no such threshold | judged by what is asked of models that reach it",
 			},
 		},
+		"a threshold that counts only if it is found": {
+			after: func(f *decision.Framework) {
+				threshold(f, "CBRN-3").OnlyIfFound = new(true)
+			},
+			want: []string{
+				"Weakens threshold CBRN-3: ASL-3 Deployment, ASL-3 Security -> ASL-3 Deployment, ASL-3 Security, only if found | judged by what is asked of models that reach it",
+			},
+		},
+		"a threshold that counts also if nobody rules it out": {
+			before: func(f *decision.Framework) {
+				threshold(f, "CBRN-3").OnlyIfFound = new(true)
+			},
+			after: func(f *decision.Framework) {
+				threshold(f, "CBRN-3").OnlyIfFound = nil
+			},
+			want: []string{
+				"Strengthens threshold CBRN-3: ASL-3 Deployment, ASL-3 Security, only if found -> ASL-3 Deployment, ASL-3 Security | judged by what is asked of models that reach it",
+			},
+		},
 		"a threshold by another name": {
 			after: func(f *decision.Framework) {
 				threshold(f, "CBRN-3").Name = "Chem-bio"

@@ -145,7 +145,7 @@ func TestMoreDangerTightens(t *testing.T) {
 	for name, endanger := range dangers {
 		t.Run(name, func(t *testing.T) {
 			ended := 0
-			for seed := 0; seed < 4000 && ended == 0; seed++ {
+			for seed := 0; seed < 40_000 && ended == 0; seed++ {
 				rapid.Custom(func(t *rapid.T) int {
 					in := anyInput(t)
 					if decision.Decide(in).Cleared() {

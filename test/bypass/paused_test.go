@@ -78,7 +78,7 @@ func pauses() {
 		for _, ahead := range []time.Duration{-time.Hour, time.Hour, 0} {
 			between.Date(ahead)
 			Eventually(ctx, func() time.Time { return admission.Find(t.clearances(ctx).Annotations, small).ValidUntil }).
-				WithTimeout(20*time.Second).Should(BeTemporally("~", time.Now().Add(ahead), 40*time.Second))
+				WithTimeout(20 * time.Second).Should(BeTemporally("~", time.Now().Add(ahead), 40*time.Second))
 		}
 	})
 

@@ -38,12 +38,14 @@ var (
 var (
 	rspGovernance34 = []string{"rsp-frontier-safety-roadmap", "rsp-noncompliance-channel", "rsp-policy-changes-approved",
 		"rsp-procedural-review", "weights-declared"}
-	rspReports34        = []string{"rsp-risk-report", "rsp-risk-report-approval", "rsp-off-cycle-analysis"}
-	rspASL3Deployment34 = rspNames(rspASL3Deployment, []string{
-		"misuse-red-team", "bug-bounty", "rapid-remediation", "usage-monitoring", "no-runtime-loading"})
-	rspASL3Security34 = rspNames(rspASL3Security, []string{
+	rspReports34 = []string{"rsp-risk-report", "rsp-risk-report-approval"}
+	// What is asked wherever a model is served, and what of a service to everybody alone: trusted users are exempt from classifiers.
+	rspASL3Served34     = []string{"bug-bounty", "rapid-remediation", "usage-monitoring", "no-runtime-loading"}
+	rspASL3Deployment34 = rspNames(rspASL3Deployment, rspASL3Served34, []string{"misuse-red-team"})
+	rspASL3Security34   = rspNames(rspASL3Security, []string{
 		"no-host-access", "egress-rate-limit", "two-party-weight-access", "change-management", "execution-allow-listing"})
 	rspASL3At34 = rspNames(rspASL3Deployment34, rspASL3Security34)
+	rspVetted34 = rspNames(rspASL3Served34, rspASL3Security34, []string{"vetted-users"})
 )
 
 // rspNames puts lists together, each name once.
@@ -160,37 +162,63 @@ func casesOfRSP22Complete() map[string]rspCase {
 func casesOfRSP34() map[string]rspCase {
 	cb := []string{"rsp-strong-argument-small-teams"}
 	sabotage := []string{"rsp-strong-argument-sabotage"}
+	told := rspNames(cb, sabotage, []string{"rsp-risk-report-names-model"})
+	// Nobody found that these go beyond what was analysed publicly.
+	not := rspFound{rspBeyond: rspUnassessed, rspBeyondInside: rspUnassessed}
 	below := rspFound{rspCB1: rspOut, rspCB2: rspOut, rspMisaligned: rspOut, rspAutoRnD: rspOut}
 	general := rspNames(rspGovernance34, rspReports34, rspASL3At34)
+	vetted := rspNames(rspGovernance34, rspReports34, rspVetted34)
+	beyond, beyondInside := rspMythos51, rspMythos5
+	beyond.found = rspMythos51.found.with(rspFound{rspBeyond: rspReached})
+	beyondInside.found = rspMythos5.found.with(rspFound{rspBeyondInside: rspReached})
 
 	cases := map[string]rspCase{
-		"Claude Fable 5.1, to everybody": {model: rspMythos51, declared: "ASL-3", evidence: true,
-			want: rspCleared("ASL-3", rspMythos51.found, general, rspNames(cb, sabotage))},
+		// Released after the coverage date of the last report: its system card analyses it, and no report names it yet.
+		"Claude Fable 5.1, to everybody, named by no report": {model: rspMythos51, declared: "ASL-3", evidence: true,
+			without: "rsp-risk-report-names-model",
+			want:    rspCleared("ASL-3", rspMythos51.found.with(not), general, told)},
+		"Claude Fable 5.1, while no report is current": {model: rspMythos51, declared: "ASL-3", evidence: true, without: "rsp-risk-report",
+			want: rspCleared("ASL-3", rspMythos51.found.with(not), general, told).held(v1alpha1.ReasonSafeguardsMissing)},
 		"Claude Fable 5.1, while no evidence can be verified": {model: rspMythos51, declared: "ASL-3",
-			want: rspCleared("ASL-3", rspMythos51.found, general, rspNames(cb, sabotage)).held(v1alpha1.ReasonSafeguardsMissing)},
+			want: rspCleared("ASL-3", rspMythos51.found.with(not), general, told).held(v1alpha1.ReasonSafeguardsMissing)},
+		"Claude Fable 5.1, had it gone beyond what was analysed publicly": {model: beyond, declared: "ASL-3", evidence: true,
+			want: rspCleared("ASL-3", beyond.found.with(rspFound{rspBeyondInside: rspUnassessed}),
+				rspNames(general, []string{"rsp-off-cycle-analysis"}), told)},
+		"Claude Fable 5.1, had it gone beyond and nobody analysed it": {model: beyond, declared: "ASL-3", evidence: true,
+			without: "rsp-off-cycle-analysis",
+			want: rspCleared("ASL-3", beyond.found.with(rspFound{rspBeyondInside: rspUnassessed}),
+				rspNames(general, []string{"rsp-off-cycle-analysis"}), told).held(v1alpha1.ReasonSafeguardsMissing)},
+		// The same weights: vetted users, and classifiers relaxed.
 		"Claude Mythos 5.1, to vetted organisations": {model: rspMythos51, declared: "ASL-3", evidence: true,
-			audience: v1alpha1.AudienceTrustedUsers,
-			want: rspCleared("ASL-3", rspMythos51.found, rspNames(general, []string{"vetted-users"}),
-				rspNames(cb, sabotage))},
+			audience: v1alpha1.AudienceTrustedUsers, without: "input-classifier",
+			want: rspCleared("ASL-3", rspMythos51.found.with(not), vetted, told)},
+		"Claude Mythos 5.1, to organisations that nobody vetted": {model: rspMythos51, declared: "ASL-3", evidence: true,
+			audience: v1alpha1.AudienceTrustedUsers, without: "vetted-users",
+			want: rspCleared("ASL-3", rspMythos51.found.with(not), vetted, told).held(v1alpha1.ReasonSafeguardsMissing)},
 		// Reports cover internal models only for what they may do there: misalignment, automated R&D.
 		"Claude Mythos 5, inside the company": {model: rspMythos5, declared: "ASL-3", evidence: true,
 			audience: v1alpha1.AudienceInternal,
-			want:     rspCleared("ASL-3", rspMythos5.found, general, rspNames(cb, sabotage))},
+			want:     rspCleared("ASL-3", rspMythos5.found.with(not), vetted, rspNames(cb, sabotage))},
+		// Its analysis is due within 30 days, so it is told of.
+		"Claude Mythos 5, inside the company, had its risks gone beyond": {model: beyondInside, declared: "ASL-3", evidence: true,
+			audience: v1alpha1.AudienceInternal, without: "rsp-off-cycle-analysis",
+			want: rspCleared("ASL-3", beyondInside.found.with(rspFound{rspBeyond: rspUnassessed}), vetted,
+				rspNames(cb, sabotage, []string{"rsp-off-cycle-analysis"}))},
 		"a model like Claude Haiku 4.5, inside the company": {declared: "ASL-2", evidence: true,
 			audience: v1alpha1.AudienceInternal,
 			model:    rspModel{source: madeUp("below every threshold"), at: rspMythos5.at, found: below},
-			want:     rspCleared("ASL-2", below, rspGovernance34, nil)},
+			want:     rspCleared("ASL-2", below.with(not), rspGovernance34, nil)},
 		// SL4 is recommended and so never the level that holds.
 		"a model for which CB-2 is not ruled out": {model: rspNearFuture, declared: "ASL-3", evidence: true,
-			want: rspCleared("ASL-3", rspNearFuture.found,
+			want: rspCleared("ASL-3", rspNearFuture.found.with(not),
 				rspNames(general, []string{"rsp-expanded-coverage", "rsp-threat-pathways-shared"}),
-				rspNames(cb, []string{"rsp-strong-argument-resourced-actors", "rsp-security-near-sl4"}))},
+				rspNames(cb, []string{"rsp-strong-argument-resourced-actors", "rsp-security-near-sl4", "rsp-risk-report-names-model"}))},
 		"a model that automates R&D": {model: rspAutomated, declared: "ASL-2", evidence: true,
-			want: rspCleared("ASL-2", rspAutomated.found,
+			want: rspCleared("ASL-2", rspAutomated.found.with(not),
 				rspNames(rspGovernance34, rspReports34, []string{"rsp-external-review"}),
 				rspNames(rspASL3At34, []string{"rsp-moonshot-security-research", "rsp-eyes-on-everything",
 					"rsp-alignment-assessment", "rsp-internal-red-teaming", "rsp-strong-argument-state-actors", "rsp-strong-argument-insiders",
-					"rsp-strong-argument-model-goals", "rsp-security-near-sl4"}))},
+					"rsp-strong-argument-model-goals", "rsp-security-near-sl4", "rsp-risk-report-names-model"}))},
 	}
 	return rspUnder(packRSP34, v1alpha1.AudienceGeneral, cases)
 }

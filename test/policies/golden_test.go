@@ -134,6 +134,9 @@ const (
 	rspCB2        = "Novel chemical/biological weapons production"
 	rspMisaligned = "Misaligned AI systems in high-stakes settings"
 	rspAutoRnD    = "Automated R&D in key domains"
+
+	rspBeyond       = "Beyond what was analysed publicly"
+	rspBeyondInside = "Internal risks beyond what was analysed publicly"
 )
 
 // What was published under version 3.4.
@@ -183,7 +186,7 @@ type rspCase struct {
 	after time.Duration
 	// evidence verified: a later version of Interlock will do so. Default: none, as this version.
 	evidence bool
-	// without names evidence that is missing all the same.
+	// without names a Safeguard that is not in place all the same.
 	without string
 	want    rspVerdict
 }
@@ -241,7 +244,7 @@ func (c rspCase) input(pack builtPack, t *testing.T) decision.Input {
 	for name, sg := range pack.safeguards {
 		f := decision.Finding{State: v1alpha1.SafeguardSatisfied, Strength: v1alpha1.StrengthEnforced}
 		switch {
-		case sg.Spec.Evidence != nil && (!c.evidence || name == c.without):
+		case name == c.without, sg.Spec.Evidence != nil && !c.evidence:
 			f = decision.Finding{State: v1alpha1.SafeguardUnknown, Message: "not verified"}
 		case sg.Spec.Evidence != nil:
 			f.Strength = v1alpha1.StrengthAttested
