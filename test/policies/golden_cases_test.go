@@ -134,6 +134,8 @@ func casesOfRSP22Complete() map[string]rspCase {
 	noCheckpoint := rspFound{"Autonomy checkpoint": rspUnassessed}
 	whole2 := rspNames(rspASL2, rspASL2Evidence)
 	whole3 := rspNames(whole2, rspASL3, rspASL3Evidence)
+	general := rspNames(rspASL3Deployment, []string{"misuse-red-team"})
+	vetted3 := append(slices.DeleteFunc(slices.Clone(whole3), func(s string) bool { return slices.Contains(general, s) }), "vetted-users")
 	grey := rspOpus46Grey.found.with(noCheckpoint)
 	case4 := []string{"rsp-affirmative-case-misalignment"}
 
@@ -144,7 +146,7 @@ func casesOfRSP22Complete() map[string]rspCase {
 			want: rspCleared("ASL-3", rspOpus4.found.with(unwatched), whole3, nil)},
 		"Claude Opus 4, to trusted users": {
 			model: rspOpus4, declared: "ASL-3", evidence: true, audience: v1alpha1.AudienceTrustedUsers,
-			want: rspCleared("ASL-3", rspOpus4.found.with(unwatched), rspNames(whole3, []string{"vetted-users"}), nil)},
+			want: rspCleared("ASL-3", rspOpus4.found.with(unwatched), vetted3, nil)},
 		"Claude Sonnet 4": {model: rspSonnet4, declared: "ASL-2", evidence: true,
 			want: rspCleared("ASL-2", rspSonnet4.found.with(unwatched), whole2,
 				rspNames(rspASL3Security, rspASL3SecurityEvidence))},
