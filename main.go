@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -117,35 +118,48 @@ func run(ctx context.Context, c config) error {
 	}
 	rest.QPS = -1 // the API server's priority and fairness decides, which knows its load; a queue of ours would delay revocations
 	transport := fresh.NewTransport(rest)
-	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+	options := ctrl.Options{
 		Scheme:                        scheme(),
 		Cache:                         cacheOptions(shares),
 		Metrics:                       metricsserver.Options{BindAddress: c.metricsAddress},
 		HealthProbeBindAddress:        c.probeAddress,
 		PprofBindAddress:              c.profileAddress,
-		LeaderElection:                c.leaderElect,
-		LeaderElectionID:              "manager.interlock.dev",
-		LeaderElectionNamespace:       c.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		LeaseDuration:                 new(leaseDuration),
 		RenewDeadline:                 new(renewDeadline),
 		RetryPeriod:                   new(retryPeriod),
-	})
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var lead *fresh.Lead
+	if c.leaderElect {
+		if lead, err = fresh.NewLead(rest, c.namespace, "manager.interlock.dev", leaseDuration, renewDeadline/2, end); err != nil {
+			return err
+		}
+		options.LeaderElection, options.LeaderElectionResourceLockInterface = true, lead
+	}
+	mgr, err := ctrl.NewManager(rest, options)
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
 	install := admission.Install{
 		Namespace: c.namespace, Username: fmt.Sprintf("system:serviceaccount:%s:%s", c.namespace, c.serviceAccount), Credential: c.credentialExtra}
-	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), transport.Clock)
+	recorder := record.NewRecorder(&record.Files{Dir: c.recordDir, Mounted: c.recordKeyMount, Key: c.recordKey}, verifier(install), transport.Clock, lead.Holds)
 	evidence := controllers.Evidence{Namespace: c.evidenceNamespace, Refresh: c.evidenceRefresh, Registries: attestation.Registries{
 		Allowed: listed(c.evidenceRegistries), BlobHosts: listed(c.evidenceBlobHosts), Credentials: c.evidenceCredentials}}
-	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence, transport, shares); err != nil {
+	if err := controllers.SetupAll(ctx, mgr, install, recorder, kinds, evidence, transport, lead, shares); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
-	return mgr.Start(ctx)
+	if err := mgr.Start(ctx); err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); errors.Is(err, fresh.ErrDeposed) {
+		return err
+	}
+	return nil
 }
 
 // listed gives what stands between commas.

@@ -52,7 +52,7 @@ type Evidence struct {
 // SetupAll adds all controllers to the manager, and the checks by which it is ready: it has read what it watches, and, if
 // it leads, has put all policies into the API server, which shows that it enforces them.
 func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, recorder *record.Recorder, kinds *workload.Kinds,
-	places Evidence, transport *fresh.Transport, shares *tenancy.Shares) error {
+	places Evidence, transport *fresh.Transport, lead *fresh.Lead, shares *tenancy.Shares) error {
 	cluster, err := attestation.ClusterID(ctx, mgr.GetAPIReader())
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		return fmt.Errorf("set up the decision record: %w", err)
 	}
 	prover := &fresh.Prover{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Watches: transport, Install: install,
-		Evidence: places.Namespace, Pulse: fresh.NewPulse(clock.RealClock{})}
+		Evidence: places.Namespace, Pulse: fresh.NewPulse(clock.RealClock{}, lead)}
 	go prover.Run(ctx)
 	events := mgr.GetEventRecorder("interlock")
 	workloads := workload.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper(), kinds)

@@ -28,7 +28,7 @@ func TestAProofEndsWithTimeAndWithAGap(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := clocktesting.NewFakePassiveClock(begin)
-			pulse := NewPulse(clock)
+			pulse := NewPulse(clock, nil)
 			proof := pulse.Begin()
 			for _, step := range tc.steps {
 				clock.SetTime(clock.Now().Add(step))
@@ -77,7 +77,7 @@ func TestWhatACacheLacks(t *testing.T) {
 func TestNoWriteIsSentWhoseProofLapsed(t *testing.T) {
 	client, _, asked := server(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	clock := clocktesting.NewFakePassiveClock(time.Now())
-	pulse := NewPulse(clock)
+	pulse := NewPulse(clock, nil)
 	proof := pulse.Begin()
 	clock.SetTime(clock.Now().Add(2 * time.Second))
 	for name, tc := range map[string]struct {

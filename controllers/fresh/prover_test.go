@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 		return fake.NewClientBuilder().WithScheme(scheme).WithObjects(builder.Namespace(team).Enforce("policy").Build()).Build()
 	}
 	w := &world{live: of(), clock: clocktesting.NewFakePassiveClock(time.Now()), cut: map[string]bool{}}
-	w.Prover = &Prover{Cache: of(), Live: counting{w.live, &w.asked}, Watches: w, Pulse: NewPulse(w.clock)}
+	w.Prover = &Prover{Cache: of(), Live: counting{w.live, &w.asked}, Watches: w, Pulse: NewPulse(w.clock, nil)}
 	return w
 }
 

@@ -29,17 +29,20 @@ const (
 // ErrLapsed says that a proof ended before what rests on it was sent.
 var ErrLapsed = errors.New("what this rests on may be out of date: it is read again")
 
-// Pulse notices that the process stood still.
+// Pulse notices that the process stood still, or that another one may lead.
 type Pulse struct {
 	clock clock.PassiveClock
+	lead  *Lead
 
 	mu   sync.Mutex
 	last time.Time
 	gaps int
 }
 
-// NewPulse begins a pulse. Run keeps it going.
-func NewPulse(c clock.PassiveClock) *Pulse { return &Pulse{clock: c, last: c.Now()} }
+// NewPulse begins a pulse of an operator that leads by a lock, or by none. Run keeps it going.
+func NewPulse(c clock.PassiveClock, lead *Lead) *Pulse {
+	return &Pulse{clock: c, lead: lead, last: c.Now()}
+}
 
 // Run notes that the process runs, until the context ends.
 func (p *Pulse) Run(ctx context.Context) {
@@ -85,7 +88,7 @@ type Proof struct {
 	gaps  int
 }
 
-// Holds says whether the proof is young enough, and the process has not stood still since.
+// Holds says whether the proof is young enough, the process has not stood still since, and nobody else can lead.
 func (p Proof) Holds() bool { return p.within(bound) }
 
 func (p Proof) within(age time.Duration) bool {
@@ -93,7 +96,7 @@ func (p Proof) within(age time.Duration) bool {
 		return false
 	}
 	now, gaps := p.pulse.look()
-	return gaps == p.gaps && elapsed(p.at, now) <= age
+	return gaps == p.gaps && elapsed(p.at, now) <= age && p.pulse.lead.Holds()
 }
 
 // older gives the one of two proofs that ends first.

@@ -120,7 +120,7 @@ func (c *cluster) relabel(t *testing.T, ns *corev1.Namespace) {
 }
 
 func (c *cluster) decide(model string, judgements ...verdicts.Judgement) {
-	c.board.Put(types.NamespacedName{Namespace: "serving", Name: model}, judgements, fresh.NewPulse(clock.RealClock{}).Begin())
+	c.board.Put(types.NamespacedName{Namespace: "serving", Name: model}, judgements, fresh.NewPulse(clock.RealClock{}, nil).Begin())
 }
 
 func under(label, policy string, outcome v1alpha1.Outcome, advice string) verdicts.Judgement {

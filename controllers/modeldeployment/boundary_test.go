@@ -79,7 +79,7 @@ func newOperatorOn(t *testing.T, server client.Client) *operator {
 	dir := t.TempDir()
 	files := &record.Files{Dir: filepath.Join(dir, "log"), Key: filepath.Join(dir, "key")}
 	t.Cleanup(func() { _ = files.Close(t.Context(), decisionrecord.NewChains(decisionrecord.Snapshot{})) }) // t.Context has ended by then
-	o.record = record.NewRecorder(files, decisionrecord.Verifier{}, clock.RealClock{})
+	o.record = record.NewRecorder(files, decisionrecord.Verifier{}, clock.RealClock{}, func() bool { return true })
 	kinds, err := workload.LoadKinds("")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func newOperatorOn(t *testing.T, server client.Client) *operator {
 	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workload.New(o.client, o.client, o.client.RESTMapper(), kinds), Board: board, Record: o.record,
 		Rules: podrules.NewRegister(o.clock), Compiler: compiler,
 		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(time.Minute, "evidence"), Namespace: "evidence", Cluster: "cluster"},
-		Fresh:    &fresh.Prover{Cache: o.client, Live: o.client, Install: install, Evidence: "evidence", Pulse: fresh.NewPulse(clock.RealClock{})},
+		Fresh:    &fresh.Prover{Cache: o.client, Live: o.client, Install: install, Evidence: "evidence", Pulse: fresh.NewPulse(clock.RealClock{}, nil)},
 		Install:  install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o
 }

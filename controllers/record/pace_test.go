@@ -18,7 +18,7 @@ func TestAFloodIsCoalesced(t *testing.T) {
 	const models, flaps = 50, 40
 	store := &memory{}
 	clock := clocktesting.NewFakeClock(start)
-	r := NewRecorder(store, record.Verifier{ID: "operator"}, clock)
+	r := NewRecorder(store, record.Verifier{ID: "operator"}, clock, func() bool { return true })
 	note := func(model types.NamespacedName, clears bool) bool {
 		d := decided(model.Name, revoked, "Lost")
 		if clears {

@@ -51,6 +51,7 @@ type Recorder struct {
 	store Store
 	by    record.Verifier
 	clock clock.Clock
+	leads func() bool
 	work  chan struct{}
 	// following are the chains that Start reads and writes by; they become chains when all is read.
 	following *record.Chains
@@ -74,8 +75,8 @@ type Recorder struct {
 type refusal struct{ content, why string }
 
 // NewRecorder returns a Recorder that has read nothing yet, for decisions of a verifier.
-func NewRecorder(store Store, by record.Verifier, c clock.Clock) *Recorder {
-	return &Recorder{store: store, by: by, clock: c, work: make(chan struct{}, 1),
+func NewRecorder(store Store, by record.Verifier, c clock.Clock, leads func() bool) *Recorder {
+	return &Recorder{store: store, by: by, clock: c, leads: leads, work: make(chan struct{}, 1),
 		waiting: map[types.NamespacedName][]record.Decision{}, refused: map[types.NamespacedName]refusal{}, pace: pace{}, slowed: map[types.NamespacedName]bool{}}
 }
 
@@ -224,6 +225,9 @@ func (r *Recorder) entries(chains *record.Chains) (entries [][]byte, taken []rec
 	now := r.clock.Now()
 	r.pace.forget(now)
 	r.next = 0
+	if !r.leads() { // another operator decides now, and writes it down
+		return nil, nil
+	}
 	for model, waiting := range r.waiting {
 		if len(entries) == maxBatch {
 			break

@@ -80,7 +80,7 @@ func (m *memory) written(t *testing.T, model string) (outcomes []string) {
 
 func recorder(t *testing.T, store Store) (*Recorder, workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	t.Helper()
-	r := NewRecorder(store, record.Verifier{ID: "operator"}, clocktesting.NewFakeClock(start))
+	r := NewRecorder(store, record.Verifier{ID: "operator"}, clocktesting.NewFakeClock(start), func() bool { return true })
 	queue := workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]())
 	t.Cleanup(queue.ShutDown)
 	if err := r.Changes().Start(t.Context(), queue); err != nil {
@@ -123,6 +123,28 @@ func TestAClearanceIsRecordedBeforeItIsSaidToBe(t *testing.T) {
 	}
 	if n, age := r.Backlog(); n != 1 || age != 0 {
 		t.Errorf("backlog = %d, %v", n, age)
+	}
+}
+
+func TestAnOperatorThatMayBeDeposedWritesNothing(t *testing.T) {
+	store := &memory{}
+	r, _ := recorder(t, store)
+	leads := false
+	r.leads = func() bool { return leads }
+	d := decided("llm", revoked, "R")
+	r.Note(d)
+	if err := r.Write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := r.Backlog(); n != 1 || r.Note(d) {
+		t.Errorf("%d decisions wait, want the one", n)
+	}
+	leads = true
+	if err := r.Write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := r.Backlog(); n != 0 || !r.Note(d) {
+		t.Errorf("it leads, and %d decisions wait", n)
 	}
 }
 
@@ -249,7 +271,7 @@ func TestModelsOfTheRecordAreLookedAtWhenItBegins(t *testing.T) {
 			return queue
 		},
 		"when somebody listens": func() workqueue.TypedRateLimitingInterface[reconcile.Request] {
-			r := NewRecorder(store, record.Verifier{}, clocktesting.NewFakeClock(start))
+			r := NewRecorder(store, record.Verifier{}, clocktesting.NewFakeClock(start), func() bool { return true })
 			if err := r.Write(t.Context()); err != nil {
 				t.Fatal(err)
 			}
