@@ -14,6 +14,6 @@ var freshMutants = []mutant{
 `, ``}},
 		[]string{"37: a watch that stands still"}},
 	{"intruders-stay", "operator: a pod that came in after the revocation is taken out at once", "it is treated as one that ran",
-		[]change{{"controllers/modeldeployment/intruders.go", `err == nil && order > 0`, `err == nil && order > 0 && false`}},
+		[]change{{"internal/workload/intruders.go", `err == nil && order > 0`, `err == nil && order > 0 && false`}},
 		[]string{"58: a pod that came in"}},
 }
