@@ -33,9 +33,11 @@ import (
 	"github.com/interlock-dev/interlock/controllers/surroundings"
 	"github.com/interlock-dev/interlock/controllers/tenants"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
+	"github.com/interlock-dev/interlock/controllers/wake"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/tenancy"
+	"github.com/interlock-dev/interlock/internal/verdict"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -68,7 +70,6 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		return fmt.Errorf("add indexes: %w", err)
 	}
 	store := attestation.NewStore(places.Refresh, places.Namespace)
-	evidence := &attestation.Source{Client: mgr.GetClient(), Store: store, Tenants: keeper, Namespace: places.Namespace, Cluster: cluster}
 	compiler, err := safeguard.NewCompiler()
 	if err != nil {
 		return err
@@ -89,6 +90,10 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 	go prover.Run(ctx)
 	events := mgr.GetEventRecorder("interlock")
 	workloads := workload.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper(), kinds)
+	gatherer := &verdict.Gatherer{Reader: mgr.GetClient(), Install: install, EvidenceNamespace: places.Namespace, Cluster: cluster,
+		Evidence: store, Rules: rules, Stubs: keeper, Workloads: workloads, Memory: board}
+	models := &wake.Models{Reader: mgr.GetClient(), SharedNamespace: install.Namespace, EvidenceNamespace: places.Namespace,
+		Cluster: cluster, Speaks: store.Speaks}
 	asking := canary.New(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetConfig(), transport.Clock, events)
 	if err := mgr.Add(asking); err != nil {
 		return fmt.Errorf("set up the canary: %w", err)
@@ -97,7 +102,9 @@ func SetupAll(ctx context.Context, mgr ctrl.Manager, install admission.Install, 
 		Install: install, Events: events, Clock: transport.Clock, Canary: asking}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		enforcement,
-		&modeldeployment.Reconciler{Client: mgr.GetClient(), Workloads: workloads, Board: board, Record: recorder, Compiler: compiler, Rules: rules, Evidence: evidence, Fresh: prover, Tenants: keeper, Install: install, Clock: transport.Clock, Events: events},
+		&modeldeployment.Reconciler{Client: mgr.GetClient(), Gatherer: gatherer, Compiler: compiler, Board: board, Record: recorder,
+			Workloads: workloads, Fresh: prover, Sources: modeldeployment.Sources{Models: models, Store: store, Rules: rules},
+			Clock: transport.Clock, Events: events},
 		&fallback.Reconciler{Client: mgr.GetClient(), Board: board, Traffic: workload.NewTraffic(mgr.GetClient(), mgr.GetAPIReader(), mgr.GetRESTMapper()), Install: install, Clock: transport.Clock, Events: events},
 		&attestation.Reconciler{Client: mgr.GetClient(), Store: store, Registries: places.Registries, Clock: transport.Clock},
 		&assessment.Reconciler{Client: mgr.GetClient(), Clock: transport.Clock},

@@ -25,13 +25,12 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/retry"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 const (
 	// BySuperseded is the index of CapabilityAssessments by the names of those that they supersede.
 	BySuperseded = "supersedes"
-	// ByDigest is the index of CapabilityAssessments, RiskReports and ModelDeployments by the weights that they are about.
-	ByDigest = "digest"
 	// FieldManager owns the status of CapabilityAssessments.
 	FieldManager = "interlock-assessment"
 )
@@ -70,7 +69,7 @@ func superseded(_ context.Context, o client.Object) []reconcile.Request {
 
 func (r *Reconciler) ofModel(ctx context.Context, o client.Object) []reconcile.Request {
 	if md, ok := o.(*v1alpha1.ModelDeployment); ok {
-		return r.list(ctx, client.MatchingFields{ByDigest: md.Spec.Model.Digest})
+		return r.list(ctx, client.MatchingFields{verdict.ByDigest: md.Spec.Model.Digest})
 	}
 	return nil
 }
@@ -168,7 +167,7 @@ func (r *Reconciler) unknownThresholds(ctx context.Context, a *v1alpha1.Capabili
 func (r *Reconciler) served(ctx context.Context, a *v1alpha1.CapabilityAssessment) (bool, error) {
 	for _, digest := range a.Spec.Digests {
 		models := &v1alpha1.ModelDeploymentList{}
-		if err := r.Client.List(ctx, models, client.MatchingFields{ByDigest: digest}, client.UnsafeDisableDeepCopy); err != nil {
+		if err := r.Client.List(ctx, models, client.MatchingFields{verdict.ByDigest: digest}, client.UnsafeDisableDeepCopy); err != nil {
 			return false, fmt.Errorf("list ModelDeployments: %w", err)
 		}
 		if len(models.Items) > 0 {

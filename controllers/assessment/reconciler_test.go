@@ -19,6 +19,7 @@ import (
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/assessment"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 var (
@@ -41,7 +42,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	}
 	w := &world{clock: clocktesting.NewFakePassiveClock(now)}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.CapabilityAssessment{}).
-		WithIndex(&v1alpha1.ModelDeployment{}, assessment.ByDigest, func(o client.Object) []string {
+		WithIndex(&v1alpha1.ModelDeployment{}, verdict.ByDigest, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.ModelDeployment).Spec.Model.Digest}
 		}).
 		WithIndex(&v1alpha1.CapabilityAssessment{}, assessment.BySuperseded, func(o client.Object) []string {

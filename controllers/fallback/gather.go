@@ -13,11 +13,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/controllers/modeldeployment"
-	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/verdict"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -51,7 +50,7 @@ func (r *Reconciler) gather(ctx context.Context, model types.NamespacedName) (*s
 			return nil, fmt.Errorf("get ScalingPolicy: %w", err)
 		}
 	}
-	enforced, err := verdicts.Enforced(ctx, r.Client, model.Namespace)
+	enforced, err := verdict.Clearances(ctx, r.Client, model.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +76,7 @@ func (r *Reconciler) standing(ctx context.Context, model types.NamespacedName, e
 		return s, nil, fmt.Errorf("get ModelDeployment: %w", err)
 	}
 	if judgements, decided := r.Board.Get(model); decided && s.Declaration != nil {
-		if j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel); ok && j.Policy == admission.PolicyOf(enforced) {
+		if j, ok := verdict.Under(judgements, v1alpha1.EnforceLabel); ok && j.Policy == admission.PolicyOf(enforced) {
 			s.DeploymentLevel, s.SecurityLevel = j.Verdict.DeploymentLevel, j.Verdict.SecurityLevel
 			if j.Verdict.Cleared() == r.Clock.Now().Before(admission.Find(enforced, model.Name).ValidUntil) {
 				s.Outcome = j.Verdict.Outcome
@@ -85,7 +84,7 @@ func (r *Reconciler) standing(ctx context.Context, model types.NamespacedName, e
 		}
 	}
 	list := &corev1.PodList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(model.Namespace), client.MatchingFields{modeldeployment.PodsByModel: model.Name},
+	if err := r.Client.List(ctx, list, client.InNamespace(model.Namespace), client.MatchingFields{verdict.ByModel: model.Name},
 		client.UnsafeDisableDeepCopy); err != nil {
 		return s, nil, fmt.Errorf("list pods: %w", err)
 	}

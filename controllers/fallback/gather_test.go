@@ -15,10 +15,10 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/fresh"
-	"github.com/interlock-dev/interlock/controllers/modeldeployment"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 // TestStanding: a model is what this process has decided, if the API server enforces that, and nothing else.
@@ -59,12 +59,12 @@ func TestStanding(t *testing.T) {
 			leaving := pod("leaving", corev1.ConditionTrue)
 			leaving.DeletionTimestamp, leaving.Finalizers = &metav1.Time{Time: now}, []string{"example.com/wait"}
 			c := fake.NewClientBuilder().WithScheme(scheme).
-				WithIndex(&corev1.Pod{}, modeldeployment.PodsByModel, func(o client.Object) []string { return []string{o.GetLabels()[v1alpha1.ModelLabel]} }).
+				WithIndex(&corev1.Pod{}, verdict.ByModel, func(o client.Object) []string { return []string{o.GetLabels()[v1alpha1.ModelLabel]} }).
 				WithObjects(builder.ModelDeployment("n", "big").Build(), pod("a", corev1.ConditionTrue), pod("b", corev1.ConditionFalse), held, leaving).Build()
 			r := &Reconciler{Client: c, Board: verdicts.NewBoard(), Clock: clocktesting.NewFakePassiveClock(now)}
 			big := types.NamespacedName{Namespace: "n", Name: "big"}
 			if tc.decided != "" {
-				r.Board.Put(big, []verdicts.Judgement{{Label: v1alpha1.EnforceLabel, Policy: tc.policy, Verdict: decision.Verdict{Outcome: tc.decided}}}, fresh.Proof{})
+				r.Board.Put(big, []verdict.Judgement{{Label: v1alpha1.EnforceLabel, Policy: tc.policy, Verdict: decision.Verdict{Outcome: tc.decided}}}, fresh.Proof{})
 			}
 			s, _, err := r.standing(t.Context(), big, clearances.Build().Annotations)
 			if err != nil || s.Outcome != tc.want || s.Ready != 1 || s.Admitted != 3 {

@@ -30,6 +30,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/metrics"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 // FieldManager owns both.
@@ -198,7 +199,7 @@ func (r *Reconciler) fillClearances(
 			stands = admission.Find(o.Annotations, model.Name)
 		}
 		judgements, proof, decided := r.Board.Proven(model)
-		j, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
+		j, ok := verdict.Under(judgements, v1alpha1.EnforceLabel)
 		switch standing := j.Standing(); {
 		case !decided:
 			clearances.Models[model.Name] = stands

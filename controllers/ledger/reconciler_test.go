@@ -28,6 +28,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 var (
@@ -90,7 +91,7 @@ func (c *cluster) reconcile(t *testing.T, namespace string) []string {
 // data gives what the API server enforces, nil if nothing.
 func (c *cluster) data(t *testing.T) map[string]string {
 	t.Helper()
-	data, err := verdicts.Enforced(t.Context(), c.Client, "serving")
+	data, err := verdict.Clearances(t.Context(), c.Client, "serving")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,19 +120,19 @@ func (c *cluster) relabel(t *testing.T, ns *corev1.Namespace) {
 	}
 }
 
-func (c *cluster) decide(model string, judgements ...verdicts.Judgement) {
+func (c *cluster) decide(model string, judgements ...verdict.Judgement) {
 	c.board.Put(types.NamespacedName{Namespace: "serving", Name: model}, judgements, fresh.NewPulse(clock.RealClock{}, nil).Begin())
 }
 
-func under(label, policy string, outcome v1alpha1.Outcome, advice string) verdicts.Judgement {
+func under(label, policy string, outcome v1alpha1.Outcome, advice string) verdict.Judgement {
 	v := decision.Verdict{Outcome: outcome, Safeguards: []v1alpha1.SafeguardResult{{Name: "a", Force: v1alpha1.ForceBinding}}}
 	if outcome == v1alpha1.OutcomeCleared {
 		v.ValidUntil = nine
 	}
-	return verdicts.Judgement{Label: label, Policy: policy, Verdict: v, Advice: advice}
+	return verdict.Judgement{Label: label, Policy: policy, Verdict: v, Advice: advice}
 }
 
-func enforced(policy string, outcome v1alpha1.Outcome) verdicts.Judgement {
+func enforced(policy string, outcome v1alpha1.Outcome) verdict.Judgement {
 	return under(v1alpha1.EnforceLabel, policy, outcome, "")
 }
 
@@ -160,21 +161,21 @@ func TestClearances(t *testing.T) {
 	before := func(policy string, models ...string) client.Object { return clearances(policy, models...).Build() }
 	for name, tc := range map[string]struct {
 		objects []client.Object
-		decided map[string]verdicts.Judgement
+		decided map[string]verdict.Judgement
 		want    []string
 	}{
 		"no models":       {[]client.Object{serving().Build()}, nil, nil},
-		"one of each":     {[]client.Object{serving().Build(), model("c"), model("h"), model("r")}, map[string]verdicts.Judgement{"c": enforced("rsp", cleared), "h": enforced("rsp", held), "r": enforced("rsp", revoked)}, []string{"c"}},
-		"several cleared": {[]client.Object{serving().Build(), model("b"), model("a")}, map[string]verdicts.Judgement{"a": enforced("rsp", cleared), "b": enforced("rsp", cleared)}, []string{"a", "b"}},
-		"cleared only under the policy that warns":         {[]client.Object{serving().Build(), model("a")}, map[string]verdicts.Judgement{"a": under(v1alpha1.WarnLabel, "rsp", cleared, "")}, nil},
-		"cleared under the policy of yesterday":            {[]client.Object{serving().Build(), model("a")}, map[string]verdicts.Judgement{"a": enforced("lax", cleared)}, nil},
+		"one of each":     {[]client.Object{serving().Build(), model("c"), model("h"), model("r")}, map[string]verdict.Judgement{"c": enforced("rsp", cleared), "h": enforced("rsp", held), "r": enforced("rsp", revoked)}, []string{"c"}},
+		"several cleared": {[]client.Object{serving().Build(), model("b"), model("a")}, map[string]verdict.Judgement{"a": enforced("rsp", cleared), "b": enforced("rsp", cleared)}, []string{"a", "b"}},
+		"cleared only under the policy that warns":         {[]client.Object{serving().Build(), model("a")}, map[string]verdict.Judgement{"a": under(v1alpha1.WarnLabel, "rsp", cleared, "")}, nil},
+		"cleared under the policy of yesterday":            {[]client.Object{serving().Build(), model("a")}, map[string]verdict.Judgement{"a": enforced("lax", cleared)}, nil},
 		"not decided, and new":                             {[]client.Object{serving().Build(), model("a")}, nil, nil},
 		"not decided, and cleared before":                  {[]client.Object{serving().Build(), model("a"), before("rsp", "a")}, nil, []string{"a"}},
 		"not decided, cleared before under another policy": {[]client.Object{serving().Build(), model("a"), before("lax", "a")}, nil, nil},
-		"decided against, and cleared before":              {[]client.Object{serving().Build(), model("a"), before("rsp", "a")}, map[string]verdicts.Judgement{"a": enforced("rsp", revoked)}, nil},
+		"decided against, and cleared before":              {[]client.Object{serving().Build(), model("a"), before("rsp", "a")}, map[string]verdict.Judgement{"a": enforced("rsp", revoked)}, nil},
 		"gone, and cleared before":                         {[]client.Object{serving().Build(), model("a"), before("rsp", "a", "gone")}, nil, []string{"a"}},
-		"one decided, another not yet":                     {[]client.Object{serving().Build(), model("a"), model("b"), before("rsp", "a", "b")}, map[string]verdicts.Judgement{"b": enforced("rsp", held)}, []string{"a"}},
-		"of another namespace":                             {[]client.Object{serving().Build(), builder.ModelDeployment("other", "a").Build()}, map[string]verdicts.Judgement{"a": enforced("rsp", cleared)}, nil},
+		"one decided, another not yet":                     {[]client.Object{serving().Build(), model("a"), model("b"), before("rsp", "a", "b")}, map[string]verdict.Judgement{"b": enforced("rsp", held)}, []string{"a"}},
+		"of another namespace":                             {[]client.Object{serving().Build(), builder.ModelDeployment("other", "a").Build()}, map[string]verdict.Judgement{"a": enforced("rsp", cleared)}, nil},
 		"a part of a name that was cleared":                {[]client.Object{serving().Build(), model("a"), before("rsp", "a-b")}, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

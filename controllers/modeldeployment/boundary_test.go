@@ -31,6 +31,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/testing/boundary"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/verdict"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
 
@@ -84,11 +85,12 @@ func newOperatorOn(t *testing.T, server client.Client) *operator {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workload.New(o.client, o.client, o.client.RESTMapper(), kinds), Board: board, Record: o.record,
-		Rules: podrules.NewRegister(o.clock), Compiler: compiler,
-		Evidence: &attestation.Source{Client: o.client, Store: attestation.NewStore(time.Minute, "evidence"), Namespace: "evidence", Cluster: "cluster"},
-		Fresh:    &fresh.Prover{Cache: o.client, Live: o.client, Install: install, Evidence: "evidence", Pulse: fresh.NewPulse(clock.RealClock{}, nil)},
-		Install:  install, Clock: o.clock, Events: events.NewFakeRecorder(100)}
+	workloads := workload.New(o.client, o.client, o.client.RESTMapper(), kinds)
+	o.models = &modeldeployment.Reconciler{Client: o.client, Workloads: workloads, Board: board, Record: o.record, Compiler: compiler,
+		Gatherer: &verdict.Gatherer{Reader: o.client, Install: install, EvidenceNamespace: "evidence", Cluster: "cluster",
+			Evidence: attestation.NewStore(time.Minute, "evidence"), Rules: podrules.NewRegister(o.clock), Workloads: workloads, Memory: board},
+		Fresh: &fresh.Prover{Cache: o.client, Live: o.client, Install: install, Evidence: "evidence", Pulse: fresh.NewPulse(clock.RealClock{}, nil)},
+		Clock: o.clock, Events: events.NewFakeRecorder(100)}
 	return o
 }
 
@@ -190,7 +192,7 @@ func TestTheControllerRenewsALeaseAtItsHalf(t *testing.T) {
 
 func (o *operator) clearances(t *testing.T) map[string]string {
 	t.Helper()
-	data, err := verdicts.Enforced(t.Context(), o.client, "serving")
+	data, err := verdict.Clearances(t.Context(), o.client, "serving")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,13 +49,3 @@ func (r *Reconciler) releasePod(ctx context.Context, pod *corev1.Pod) error {
 	target := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
 	return r.Client.Patch(ctx, target, client.RawPatch(types.StrategicMergePatchType, patch), client.FieldOwner(FieldManager))
 }
-
-// enforcedPolicy is the policy that the namespace enforces. Nil means that there is none.
-func (g *gathered) enforcedPolicy() *v1alpha1.ScalingPolicy {
-	for _, e := range g.enrolment {
-		if e.label == v1alpha1.EnforceLabel {
-			return e.policy
-		}
-	}
-	return nil
-}

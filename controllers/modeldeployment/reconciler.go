@@ -1,7 +1,7 @@
-// Package modeldeployment decides on each model and acts on its pods.
+// Package modeldeployment acts on the verdict on each model.
 //
-// One pass: gather what is known, decide, post the verdict to be enforced (a clearance once it is recorded), and once the
-// API server enforces it, release or take out pods, and report. It must not decide anything itself: that is internal/decision.
+// One pass: gather what is known, judge it, post the verdict to be enforced (a clearance once it is recorded), and once the
+// API server enforces it, release or take out pods, and report. It must not judge anything itself: that is internal/verdict.
 package modeldeployment
 
 import (
@@ -9,7 +9,9 @@ import (
 	"errors"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -17,55 +19,53 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/controllers/attestation"
 	"github.com/interlock-dev/interlock/controllers/fresh"
-	"github.com/interlock-dev/interlock/controllers/podrules"
+	"github.com/interlock-dev/interlock/controllers/metrics"
 	recordctrl "github.com/interlock-dev/interlock/controllers/record"
-	"github.com/interlock-dev/interlock/controllers/tenants"
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/record"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/verdict"
 	"github.com/interlock-dev/interlock/internal/workload"
 )
-
-// PodsByModel is the index of pods by the model that they name.
-const PodsByModel = "model"
 
 // FieldManager owns the status of ModelDeployments and the removal of gates.
 const FieldManager = "interlock-modeldeployment"
 
-const (
-	// lookAtOwners is how often the owners of pods are looked at for weights that they name: nothing says when these change
-	// without a change of pods.
-	lookAtOwners = 20 * time.Second
-	// catchUp is how long to wait for a cache that is behind.
-	catchUp = 100 * time.Millisecond
-)
+// catchUp is how long to wait for a cache that is behind.
+const catchUp = 100 * time.Millisecond
 
 // Reconciler decides on models.
 type Reconciler struct {
 	Client   client.Client
+	Gatherer *verdict.Gatherer
+	Compiler *safeguard.Compiler
 	Board    *verdicts.Board
 	Record   *recordctrl.Recorder
-	Rules    *podrules.Register
-	Compiler *safeguard.Compiler
 	// Workloads finds what owns pods, stops it and starts it again.
 	Workloads *workload.Workloads
-	// Evidence finds Attestations, and says what becomes of them.
-	Evidence *attestation.Source
 	// Fresh proves that what is known is current.
-	Fresh *fresh.Prover
-	// Tenants reads anew what the cache holds only a stub of.
-	Tenants *tenants.Keeper
-	// Install says which namespaces are never enrolled.
-	Install admission.Install
+	Fresh   *fresh.Prover
+	Sources Sources
 	Clock   clock.PassiveClock
 	Events  events.EventRecorder
 
-	intruders intruders
+	intruders workload.Intruders
 	evictor   workload.Evictor
+}
+
+// pass is one pass over a model.
+type pass struct {
+	*verdict.Snapshot
+	judged verdict.Result
+	// proof says how fresh the snapshot is; without one, nothing may be loosened by it.
+	proof fresh.Proof
+	// workloads own the pods, and stopDue says that they are to be stopped.
+	workloads []workload.Workload
+	stopDue   bool
+	report    *report
 }
 
 // +kubebuilder:rbac:groups=interlock.dev,resources=modeldeployments;scalingpolicies;safeguards;clearanceledgers;capabilityassessments;riskreports;attestations;approvals;waivers,verbs=list;watch
@@ -96,82 +96,88 @@ func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, err
 	}
-	now := r.Clock.Now()
-	g, judgements, err := r.decide(ctx, now, md)
+	p, err := r.judge(ctx, r.Clock.Now(), md)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if r.mustWait(req.NamespacedName, g, judgements) {
+	if r.mustWait(req.NamespacedName, p) {
 		return ctrl.Result{RequeueAfter: catchUp}, nil
 	}
-	next := decision.Sooner(g.lookAgain, decision.Sooner(g.settled, g.dated))
-	for _, j := range judgements {
-		next = decision.Sooner(next, j.Verdict.Revisit)
+	if !r.post(p) {
+		return r.awaitRecord(ctx, p)
 	}
-	enforced, isEnforced := verdicts.Under(judgements, v1alpha1.EnforceLabel)
-	g.shortfall = g.remember(now, enforced)
-	if !r.post(now, g, judgements) {
-		return r.awaitRecord(ctx, now, next, g, judgements)
+	if p.judged.IsEnforced && !p.agrees() {
+		return again(p.Now, p.judged.Revisit), nil
 	}
-	if isEnforced {
-		agrees, err := r.agrees(ctx, g, enforced)
-		if err != nil || !agrees {
-			return ctrl.Result{RequeueAfter: revisit(now, next)}, err
-		}
-	}
-	report := newReport(md, g, judgements)
-	if isEnforced {
-		report.recorded(r.unrecorded(now, g, enforced))
+	p.report = newReport(p.Snapshot, &p.judged)
+	if p.judged.IsEnforced {
+		p.report.recorded(r.unrecorded(p))
 	}
 	var foundErr, listErr error
-	g.workloads, foundErr = r.Workloads.Find(ctx, g.pods)
-	again, err := r.act(ctx, now, g, enforced, report)
-	due, replaceErr := r.replace(ctx, now, g, enforced, report)
-	again = decision.Sooner(again, due)
-	report.status.Workloads, listErr = r.describeWorkloads(ctx, g)
-	behind, reportErr := r.report(ctx, md, report)
+	p.workloads, foundErr = r.Workloads.Find(ctx, p.Pods)
+	next, err := r.act(ctx, p)
+	due, replaceErr := r.replace(ctx, p)
+	p.report.status.Workloads, listErr = r.Workloads.Describe(ctx, p.Key(), p.workloads, p.stopDue,
+		func(pod *corev1.Pod) bool { return !safeguard.Held(pod) })
+	behind, reportErr := r.report(ctx, md, p.report)
+	next = decision.Sooner(decision.Sooner(p.judged.Revisit, next), due)
 	if behind {
-		again = decision.Sooner(again, now.Add(catchUp))
+		next = decision.Sooner(next, p.Now.Add(catchUp))
 	}
-	return ctrl.Result{RequeueAfter: revisit(now, decision.Sooner(next, again))}, errors.Join(foundErr, err, replaceErr, listErr, reportErr)
+	return again(p.Now, next), errors.Join(foundErr, err, replaceErr, listErr, reportErr)
+}
+
+// mustWait says that a model which is cleared, and which has not been decided since this process began, lacks
+// nothing but evidence that has not been fetched since then: not to know for a while is no reason to revoke, and the lease
+// that it has runs on to its end and no further.
+func (r *Reconciler) mustWait(model types.NamespacedName, p *pass) bool {
+	_, decided := r.Board.Get(model)
+	return !decided && p.judged.OnlyUnfetched
 }
 
 // act brings the pods into line with the verdict that is enforced, and returns when to look again.
-func (r *Reconciler) act(ctx context.Context, now time.Time, g *gathered, enforced verdicts.Judgement, report *report) (time.Time, error) {
-	if g.shortfall.Short() && !g.onlyWaits {
-		expelled := r.expel(ctx, now, g)
-		next, err := r.shortfall(ctx, now, g, enforced, report)
+func (r *Reconciler) act(ctx context.Context, p *pass) (time.Time, error) {
+	if p.judged.Shortfall.Short() && !p.judged.OnlyWaits {
+		expelled := r.expel(ctx, p)
+		next, err := r.shortfall(ctx, p)
 		return next, errors.Join(expelled, err)
 	}
-	proven := fresh.Bind(ctx, g.proof)
-	again, err := r.rest(ctx, now, g, enforced, report)
-	switch enforced.Verdict.Outcome {
+	proven := fresh.Bind(ctx, p.proof)
+	next, err := r.rest(ctx, p)
+	switch p.judged.Enforced.Verdict.Outcome {
 	case v1alpha1.OutcomeCleared:
-		err = errors.Join(err, r.release(proven, g.fit()))
+		err = errors.Join(err, r.release(proven, p.judged.Fit(p.Held())))
 	case "": // Nothing is enforced here any more, so nothing may hold a pod.
-		err = errors.Join(err, r.release(proven, g.held()))
+		err = errors.Join(err, r.release(proven, p.Held()))
 	}
-	return again, err
+	return next, err
+}
+
+// expel takes out at once the pods that came in after the revocation: they never served, so no step of the policy waits for them.
+func (r *Reconciler) expel(ctx context.Context, p *pass) error {
+	found := r.intruders.Among(p.Key(), p.Admitted())
+	eviction, err := r.evictor.Evict(ctx, r.Client, p.Now, found, decision.Measures{Force: true})
+	metrics.Evicted(eviction)
+	return err
 }
 
 // agrees says whether the API server enforces the verdict already: what clears a model must stand there before a
 // gate goes, and what holds it before a pod goes.
-func (r *Reconciler) agrees(ctx context.Context, g *gathered, enforced verdicts.Judgement) (bool, error) {
-	data, err := verdicts.Enforced(ctx, r.Client, g.model.Namespace)
-	if err != nil || data == nil || admission.PolicyOf(data) != enforced.Policy {
-		return g.terminating && !enforced.Verdict.Cleared(), err // where nothing can start any more, whatever is enforced
+func (p *pass) agrees() bool {
+	enforced := p.judged.Enforced
+	if p.Clearances == nil || admission.PolicyOf(p.Clearances) != enforced.Policy {
+		return p.Terminating() && !enforced.Verdict.Cleared() // where nothing can start any more, whatever is enforced
 	}
-	have := admission.Find(data, g.model.Name)
 	if !enforced.Verdict.Cleared() {
-		return !have.Cleared(), nil
+		return !p.judged.Stands.Cleared()
 	}
-	return have.Equal(enforced.Standing()), nil
+	return p.judged.Stands.Equal(enforced.Standing())
 }
 
-// revisit gives how long to wait for a time; zero, for ever.
-func revisit(now, at time.Time) time.Duration {
+// again gives the result by which a model is looked at again at a time; one that is zero never comes.
+func again(now, at time.Time) ctrl.Result {
 	if at.IsZero() {
-		return 0
+		return ctrl.Result{}
 	}
-	return max(at.Sub(now), time.Millisecond)
+	return ctrl.Result{RequeueAfter: max(at.Sub(now), time.Millisecond)}
 }

@@ -3,7 +3,6 @@ package modeldeployment
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -12,8 +11,8 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/status"
-	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 // The longest texts that the API takes.
@@ -27,22 +26,22 @@ type report struct {
 	status v1alpha1.ModelDeploymentStatus
 }
 
-func newReport(md *v1alpha1.ModelDeployment, g *gathered, judgements []verdicts.Judgement) *report {
+func newReport(known *verdict.Snapshot, judged *verdict.Result) *report {
+	md := known.Model
 	r := &report{status: v1alpha1.ModelDeploymentStatus{
 		ObservedGeneration: md.Generation,
 		Conditions:         append([]metav1.Condition(nil), md.Status.Conditions...),
 		Objects:            md.Status.Objects, // which the package surroundings reports
-		Pods:               &v1alpha1.PodCounts{Held: int32(len(g.held())), Admitted: int32(len(g.admitted()))},
+		Pods:               &v1alpha1.PodCounts{Held: int32(len(known.Held())), Admitted: int32(len(known.Admitted()))},
 	}}
 	r.recorded("")
-	enforced, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
-	if ok {
-		r.enforce(enforced)
+	if judged.IsEnforced {
+		r.enforce(judged.Enforced)
 	} else {
 		r.ready(metav1.ConditionFalse, v1alpha1.ReasonNotEnrolled, fmt.Sprintf(
 			"the namespace has no label %s, so nothing holds this model", v1alpha1.EnforceLabel))
 	}
-	for _, j := range judgements {
+	for _, j := range judged.Judgements {
 		if j.Label != v1alpha1.EnforceLabel {
 			r.status.Previews = append(r.status.Previews, v1alpha1.Preview{
 				Label: j.Label, Policy: j.Policy, Verdict: j.Verdict.Outcome,
@@ -52,7 +51,7 @@ func newReport(md *v1alpha1.ModelDeployment, g *gathered, judgements []verdicts.
 	return r
 }
 
-func (r *report) enforce(j verdicts.Judgement) {
+func (r *report) enforce(j verdict.Judgement) {
 	v := j.Verdict
 	s := &r.status
 	s.Policy, s.PolicyDigest, s.Verdict = j.Policy, j.PolicyDigest, v.Outcome
@@ -134,7 +133,8 @@ func (r *Reconciler) tell(before, after *v1alpha1.ModelDeployment) {
 		r.Events.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonSafeguardsWaived, "Decide", "%s", is)
 	}
 	if s := after.Status.Shortfall; s != nil && s.Step != "" && (before.Status.Shortfall == nil || before.Status.Shortfall.Step != s.Step) {
-		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall", "%s, as policy %s says", decision.StepWords(s.Step), after.Status.Policy)
+		r.Events.Eventf(after, nil, corev1.EventTypeWarning, string(s.Step), "Shortfall",
+			"%s, as policy %s says", decision.StepWords(s.Step), after.Status.Policy)
 	}
 	r.tellReplacement(before, after)
 }
@@ -163,11 +163,4 @@ func waivedOf(md *v1alpha1.ModelDeployment) string {
 	return ""
 }
 
-func bounded(text string) string { return boundedTo(maxMessage, text) }
-
-func boundedTo(limit int, text string) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit-3], "") + "..."
-}
+func bounded(text string) string { return decision.OneLine(text, maxMessage) }

@@ -29,6 +29,7 @@ import (
 	"github.com/interlock-dev/interlock/controllers/verdicts"
 	"github.com/interlock-dev/interlock/internal/adjust"
 	"github.com/interlock-dev/interlock/internal/safeguard"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 // FieldManager owns what is reported on ModelDeployments. What a Safeguard puts around models is owned by a manager of its
@@ -176,7 +177,7 @@ func (r *Reconciler) plan(ctx context.Context, key client.ObjectKey, md *v1alpha
 	if !decided {
 		return w, false, nil
 	}
-	enforced, ok := verdicts.Under(judgements, v1alpha1.EnforceLabel)
+	enforced, ok := verdict.Under(judgements, v1alpha1.EnforceLabel)
 	if !ok {
 		return w, true, nil
 	}

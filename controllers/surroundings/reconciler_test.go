@@ -28,6 +28,7 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 	"github.com/interlock-dev/interlock/internal/safeguard"
 	"github.com/interlock-dev/interlock/internal/testing/builder"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 var (
@@ -84,13 +85,13 @@ func walled() *builder.SafeguardBuilder {
 }
 
 // judged is a verdict that asks for the Safeguard wall.
-func judged(change func(*verdicts.Judgement)) []verdicts.Judgement {
-	j := verdicts.Judgement{Label: v1alpha1.EnforceLabel, Policy: "rsp", PolicyDigest: "sha256:1", Verdict: decision.Verdict{
+func judged(change func(*verdict.Judgement)) []verdict.Judgement {
+	j := verdict.Judgement{Label: v1alpha1.EnforceLabel, Policy: "rsp", PolicyDigest: "sha256:1", Verdict: decision.Verdict{
 		Outcome: v1alpha1.OutcomeHeld, Safeguards: []v1alpha1.SafeguardResult{{Name: "wall", Force: v1alpha1.ForceBinding}}}}
 	if change != nil {
 		change(&j)
 	}
-	return []verdicts.Judgement{j}
+	return []verdict.Judgement{j}
 }
 
 func (r *Reconciler) reconcileOnce(t *testing.T) {
@@ -111,7 +112,7 @@ func (r *Reconciler) isThere(t *testing.T) bool {
 
 // What was put around a model goes when it is known that nobody asks for it, and not when less is known than before.
 func TestWhatBecomesOfAnObject(t *testing.T) {
-	put := func(change func(*verdicts.Judgement)) func(*testing.T, *Reconciler) {
+	put := func(change func(*verdict.Judgement)) func(*testing.T, *Reconciler) {
 		return func(_ *testing.T, r *Reconciler) { r.Board.Put(llm, judged(change), fresh.Proof{}) }
 	}
 	change := func(o client.Object, edit func()) func(*testing.T, *Reconciler) {
@@ -137,18 +138,18 @@ func TestWhatBecomesOfAnObject(t *testing.T) {
 		then  func(*testing.T, *Reconciler)
 		stays bool
 	}{
-		"revoked": {put(func(j *verdicts.Judgement) { j.Verdict.Outcome = v1alpha1.OutcomeRevoked }), true},
+		"revoked": {put(func(j *verdict.Judgement) { j.Verdict.Outcome = v1alpha1.OutcomeRevoked }), true},
 		"not decided yet, since the operator was restarted": {func(_ *testing.T, r *Reconciler) { r.Board = verdicts.NewBoard() }, true},
-		"the policy is gone": {put(func(j *verdicts.Judgement) { j.PolicyDigest, j.Verdict = "", decision.Verdict{} }), true},
-		"its level is unknown": {put(func(j *verdicts.Judgement) {
+		"the policy is gone": {put(func(j *verdict.Judgement) { j.PolicyDigest, j.Verdict = "", decision.Verdict{} }), true},
+		"its level is unknown": {put(func(j *verdict.Judgement) {
 			j.Verdict = decision.Verdict{Reason: v1alpha1.ReasonLevelUnknown}
 		}), true},
 		"the Safeguard is gone":          {change(sg, nil), true},
 		"the Safeguard cannot be used":   {change(sg, func() { sg.Generation, sg.Spec.Adjust.Objects[0].Kind, sg.Spec.Resource = 2, "Pod", nil }), true},
-		"the Safeguard is not asked for": {put(func(j *verdicts.Judgement) { j.Verdict.Safeguards = nil }), false},
-		"it is only recommended":         {put(func(j *verdicts.Judgement) { j.Verdict.Safeguards[0].Force = v1alpha1.ForceRecommendation }), false},
-		"it is waived":                   {put(func(j *verdicts.Judgement) { j.Verdict.Safeguards[0].State = v1alpha1.SafeguardWaived }), false},
-		"only a warning is asked for":    {put(func(j *verdicts.Judgement) { j.Label = v1alpha1.WarnLabel }), false},
+		"the Safeguard is not asked for": {put(func(j *verdict.Judgement) { j.Verdict.Safeguards = nil }), false},
+		"it is only recommended":         {put(func(j *verdict.Judgement) { j.Verdict.Safeguards[0].Force = v1alpha1.ForceRecommendation }), false},
+		"it is waived":                   {put(func(j *verdict.Judgement) { j.Verdict.Safeguards[0].State = v1alpha1.SafeguardWaived }), false},
+		"only a warning is asked for":    {put(func(j *verdict.Judgement) { j.Label = v1alpha1.WarnLabel }), false},
 		"the Safeguard adjusts nothing":  {change(sg, func() { sg.Generation, sg.Spec.Adjust = 2, nil }), false},
 		"the declaration is gone":        {change(md, nil), false},
 	} {

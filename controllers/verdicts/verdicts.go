@@ -4,72 +4,28 @@ package verdicts
 
 import (
 	"context"
-	"fmt"
 	"reflect"
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/fresh"
 	"github.com/interlock-dev/interlock/controllers/metrics"
-	"github.com/interlock-dev/interlock/internal/admission"
-	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 // gathering is how long the first change of a namespace waits for others, so that many models need one write.
 const gathering = 10 * time.Millisecond
 
-// Judgement is a verdict under the policy that one label of the namespace names.
-type Judgement struct {
-	// Label of the namespace, such as interlock.dev/enforce.
-	Label string
-	// Policy that the label names.
-	Policy string
-	// PolicyDigest is the digest of what the verdict used of the policy and its Safeguards; empty when there is no such
-	// policy.
-	PolicyDigest string
-	Verdict      decision.Verdict
-	// Advice words what is missing besides pod rules, for whoever applies a workload; empty when nothing is.
-	Advice string
-	// Adjustments are the Safeguards that give new pods of the model something, in order.
-	Adjustments []string
-	// Connect are the Safeguards by which requests into running pods of the model's namespace are refused, in order.
-	Connect []string
-	// Weights are the sources that the model declares of its weights, in order, if a pod rule of it looks at them.
-	Weights []string
-	// Openings are the labels that would undo a safeguard of the model, as admission.Openings writes them.
-	Openings []string
-}
-
-// Standing gives what the API server enforces of the model.
-func (j Judgement) Standing() admission.Standing {
-	s := admission.Standing{Adjustments: j.Adjustments, Connect: j.Connect, Weights: j.Weights, Openings: j.Openings}
-	if j.Verdict.Cleared() {
-		s.ValidUntil, s.Rules, s.Exemptions = j.Verdict.ValidUntil, j.Verdict.Rules(), j.Verdict.Exemptions
-	}
-	return s
-}
-
-// Enforced gives what the API server enforces of the models of a namespace, see admission.Find; nil, of none.
-func Enforced(ctx context.Context, reader client.Reader, namespace string) (map[string]string, error) {
-	clearances := &corev1.LimitRange{}
-	if err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: v1alpha1.ClearancesName}, clearances); client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("get clearances: %w", err)
-	}
-	return clearances.Annotations, nil
-}
-
 // Board holds the judgements on every model. It is safe for concurrent use.
 type Board struct {
 	mu     sync.Mutex
-	models map[types.NamespacedName][]Judgement
+	models map[types.NamespacedName][]verdict.Judgement
 	// proofs say how fresh that was on which the judgements rest.
 	proofs map[types.NamespacedName]fresh.Proof
 	// shortfalls that were noted since this process began. One that is over is there for a while, to be taken off what is written.
@@ -84,12 +40,12 @@ type listener = func(model types.NamespacedName)
 
 // NewBoard returns a Board with nothing on it.
 func NewBoard() *Board {
-	return &Board{models: map[types.NamespacedName][]Judgement{}, proofs: map[types.NamespacedName]fresh.Proof{}, shortfalls: map[types.NamespacedName]noted{}}
+	return &Board{models: map[types.NamespacedName][]verdict.Judgement{}, proofs: map[types.NamespacedName]fresh.Proof{}, shortfalls: map[types.NamespacedName]noted{}}
 }
 
 // Put notes the judgements on a model, and wakes who listens if they have changed. What loosens by them has to be written
 // while the proof holds.
-func (b *Board) Put(model types.NamespacedName, judgements []Judgement, proof fresh.Proof) {
+func (b *Board) Put(model types.NamespacedName, judgements []verdict.Judgement, proof fresh.Proof) {
 	b.note(model, func() []listener {
 		have, ok := b.models[model]
 		b.models[model], b.proofs[model] = judgements, proof
@@ -101,7 +57,7 @@ func (b *Board) Put(model types.NamespacedName, judgements []Judgement, proof fr
 }
 
 // Proven is Get, and says how fresh that was on which the judgements rest.
-func (b *Board) Proven(model types.NamespacedName) (judgements []Judgement, proof fresh.Proof, decided bool) {
+func (b *Board) Proven(model types.NamespacedName) (judgements []verdict.Judgement, proof fresh.Proof, decided bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	judgements, decided = b.models[model]
@@ -140,7 +96,7 @@ func (b *Board) Drop(model types.NamespacedName) {
 }
 
 // Get gives the judgements on a model; false when it has not been decided yet.
-func (b *Board) Get(model types.NamespacedName) ([]Judgement, bool) {
+func (b *Board) Get(model types.NamespacedName) ([]verdict.Judgement, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	judgements, ok := b.models[model]
@@ -207,7 +163,7 @@ func (b *Board) CountWaived() map[string]metrics.Waived {
 	defer b.mu.Unlock()
 	n := map[string]metrics.Waived{}
 	for _, judgements := range b.models {
-		j, ok := Under(judgements, v1alpha1.EnforceLabel)
+		j, ok := verdict.Under(judgements, v1alpha1.EnforceLabel)
 		if !ok || j.PolicyDigest == "" {
 			continue
 		}
@@ -229,14 +185,4 @@ func (b *Board) CountWaived() map[string]metrics.Waived {
 		n[j.Policy] = w
 	}
 	return n
-}
-
-// Under gives the judgement that a label of the namespace asks for.
-func Under(judgements []Judgement, label string) (Judgement, bool) {
-	for _, j := range judgements {
-		if j.Label == label {
-			return j, true
-		}
-	}
-	return Judgement{}, false
 }

@@ -15,8 +15,8 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/controllers/fresh"
-	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/verdict"
 )
 
 // woken is a queue that notes which namespaces are to be looked at, and after how long.
@@ -54,8 +54,8 @@ func start(t *testing.T, b *Board) *woken {
 	return w
 }
 
-func judged(outcome v1alpha1.Outcome, until time.Time) []Judgement {
-	return []Judgement{{Label: v1alpha1.EnforceLabel, Policy: "rsp", PolicyDigest: "sha256:1", Verdict: decision.Verdict{Outcome: outcome, ValidUntil: until,
+func judged(outcome v1alpha1.Outcome, until time.Time) []verdict.Judgement {
+	return []verdict.Judgement{{Label: v1alpha1.EnforceLabel, Policy: "rsp", PolicyDigest: "sha256:1", Verdict: decision.Verdict{Outcome: outcome, ValidUntil: until,
 		Safeguards: []v1alpha1.SafeguardResult{{Name: "a", Force: v1alpha1.ForceBinding}, {Name: "b", Force: v1alpha1.ForceDiscretionary}}}}}
 }
 
@@ -109,28 +109,6 @@ func TestDecidedWithoutJudgementIsDecided(t *testing.T) {
 	b.Put(named("opus"), nil, fresh.Proof{})
 	if judgements, decided := b.Get(named("opus")); !decided || len(judgements) != 0 {
 		t.Errorf("decided: %v, %v: a model of a namespace that is not enrolled keeps its old clearance for ever", decided, judgements)
-	}
-}
-
-func TestUnder(t *testing.T) {
-	judgements := []Judgement{{Label: v1alpha1.WarnLabel, Policy: "next"}, {Label: v1alpha1.EnforceLabel, Policy: "rsp"}}
-	for label, policy := range map[string]string{v1alpha1.EnforceLabel: "rsp", v1alpha1.WarnLabel: "next", v1alpha1.AuditLabel: ""} {
-		if j, ok := Under(judgements, label); j.Policy != policy || ok != (policy != "") {
-			t.Errorf("under %s: %v, %+v", label, ok, j)
-		}
-	}
-}
-
-func TestStanding(t *testing.T) {
-	for outcome, want := range map[v1alpha1.Outcome]admission.Standing{
-		v1alpha1.OutcomeCleared: {ValidUntil: nine, Rules: []string{"a"}, Adjustments: []string{"guard"}, Weights: []string{"oci://a"}},
-		v1alpha1.OutcomeHeld:    {Adjustments: []string{"guard"}, Weights: []string{"oci://a"}},
-	} {
-		j := judged(outcome, nine)[0]
-		j.Adjustments, j.Weights = []string{"guard"}, []string{"oci://a"}
-		if diff := cmp.Diff(want, j.Standing()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", outcome, diff)
-		}
 	}
 }
 

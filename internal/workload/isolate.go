@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // isolationPrefix and the name of a model make the name of the NetworkPolicy that isolates it. Whatever bears such a name
@@ -131,4 +133,21 @@ func selectsAny(p *networkingv1.NetworkPolicy, pods []*corev1.Pod) bool {
 	selector, err := metav1.LabelSelectorAsSelector(&p.Spec.PodSelector)
 	return len(pods) > 0 && (err != nil ||
 		slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return selector.Matches(labels.Set(pod.Labels)) }))
+}
+
+// RanIn says whether a pod that is past the gate ran in a shortfall: none gets past it while the model is short. Times are in
+// whole seconds.
+func RanIn(s decision.Shortfall, p *corev1.Pod) bool {
+	at := scheduledAt(p)
+	return s.Short() || !at.After(s.Since) || at.Before(s.QuietSince.Add(-time.Second))
+}
+
+// scheduledAt is when a pod got past its gates.
+func scheduledAt(p *corev1.Pod) time.Time {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue && !c.LastTransitionTime.IsZero() {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return p.CreationTimestamp.Time
 }

@@ -66,6 +66,32 @@ type Replacement struct {
 	Wanted map[types.UID]int
 }
 
+// FindRivals finds the other models under a policy whose pods are being replaced, and when the last one was.
+func (r *Replacement) FindRivals(ctx context.Context, reader client.Reader, policy string) error {
+	models := &v1alpha1.ModelDeploymentList{}
+	if err := reader.List(ctx, models, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list ModelDeployments: %w", err)
+	}
+	for i := range models.Items {
+		md := &models.Items[i]
+		key, its := types.NamespacedName{Namespace: md.Namespace, Name: md.Name}, md.Status.Replacement
+		if its == nil || md.Status.Policy != policy || key == r.Model {
+			continue
+		}
+		rival := Rival{Model: key}
+		if its.LastEvictionTime != nil {
+			rival.Last = its.LastEvictionTime.Time
+		}
+		if rival.Last.After(r.LastOfAll) {
+			r.LastOfAll = rival.Last
+		}
+		if its.State == v1alpha1.ReplacementReplacing {
+			r.Rivals = append(r.Rivals, rival)
+		}
+	}
+	return nil
+}
+
 // Plan is what to do next about outdated pods.
 type Plan struct {
 	// Delete these held pods, which serve nobody.

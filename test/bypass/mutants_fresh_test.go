@@ -18,6 +18,6 @@ var freshMutants = []mutant{
 `, ``}},
 		[]string{"38: a manager whose clock is an hour off"}},
 	{"intruders-stay", "operator: a pod that came in after the revocation is taken out at once", "it is treated as one that ran",
-		[]change{{"controllers/modeldeployment/intruders.go", `err == nil && order > 0`, `err == nil && order > 0 && false`}},
+		[]change{{"internal/workload/intruders.go", `err == nil && order > 0`, `err == nil && order > 0 && false`}},
 		[]string{"58: a pod that came in"}},
 }

@@ -21,7 +21,7 @@ var labelMutants = []mutant{
 			`foreign := fmt.Sprintf("object.metadata.?labels.orValue({}).exists(k, k in %s)", list([]string{v1alpha1.ModelLabel}))`}},
 		[]string{"47: no label that would open"}},
 	{"openings-unwritten", "gathering: the clearances carry what would open a model", "they do not",
-		[]change{{gathering, `Openings: g.openings})`, `Openings: nil})`}},
+		[]change{{verdicts, `Openings: f.openings}`, `Openings: nil}`}},
 		[]string{"47: no label that would open", "47: a pod that got such a label", "47: labels stay closed"}},
 	{"released-open", "`interlock-guard`: no labels that open a pod that is released", "the validation passes",
 		[]change{{podPolicies, `deny(fmt.Sprintf("%s || %s || variables.opened.size() == 0", excuse, noOpenings),`,

@@ -15,7 +15,7 @@ var shortfallMutants = []mutant{
 		[]change{{ledgers, `Shortfalls: r.Board.Shortfalls(ns.Name, o.Annotations, r.Clock.Now())}`, `Shortfalls: nil}`}},
 		[]string{"46: neither a restart", "46: a declaration that comes"}},
 	{"steps-undone", "model controller: takes back what was done once the shortfall is over", "it does so once no pod runs without clearance",
-		[]change{{stepping, `	if g.shortfall.IsZero() {`, `	if !g.shortfall.Short() {`}},
+		[]change{{stepping, `	if known.IsZero() {`, `	if !known.Short() {`}},
 		[]string{"46: what is isolated"}},
 	{"strays-forgotten", "stray controller: remembers since when there were strays", "it does so only while there are some",
 		[]change{{strays, `s := known.Quiet(now)`, `s := known.Quiet(now.AddDate(1, 0, 0)).Quiet(now.AddDate(2, 0, 0))`}},

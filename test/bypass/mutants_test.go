@@ -42,7 +42,9 @@ const (
 	authority   = "internal/admission/authority.go"
 	approvals   = "internal/decision/approve.go"
 	waiving     = "internal/decision/waive.go"
-	gathering   = "controllers/modeldeployment/gather.go"
+	gathering   = "internal/verdict/gather.go"
+	verdicts    = "internal/verdict/judge.go"
+	indexing    = "internal/verdict/indexes.go"
 	attesting   = "internal/safeguard/attest.go"
 	trusting    = "internal/evidence/trust.go"
 	reading     = "internal/evidence/json.go"
@@ -50,7 +52,7 @@ const (
 	steps       = "internal/decision/shortfall.go"
 	adjustments = "internal/admission/adjust.go"
 	adjusting   = "internal/admission/adjustcel.go"
-	finding     = "controllers/attestation/source.go"
+	finding     = "internal/verdict/attestations.go"
 	verifying   = "internal/evidence/evidence.go"
 	signatures  = "internal/evidence/signatures.go"
 	predicates  = "internal/evidence/predicate.go"
@@ -155,7 +157,7 @@ var firstMutants = []mutant{
 	{"ephemeral-unruled", "`AllContainers`: ephemeral containers count in pod rules", "they do not",
 		[]change{{ruling, `"dyn(object.spec.?ephemeralContainers.orValue([]))"`, `"[]"`}}, []string{"5: what a pod rule asks"}},
 	{"unfit-released", "release: only pods that are fit, and `interlock-guard` looks again", "neither looks",
-		[]change{rulesOnlyAtCreation, {model, `r.release(proven, g.fit())`, `r.release(ctx, g.held())`}},
+		[]change{rulesOnlyAtCreation, {model, `r.release(proven, p.judged.Fit(p.Held()))`, `r.release(ctx, p.Held())`}},
 		[]string{"5: what is slipped", "11: a pod that a mutator gives"}},
 
 	{"nothing-held", "`interlock-hold` and `interlock-admit`: no clearance, no start", "the one adds no gate, the other asks for none",
@@ -201,8 +203,8 @@ var firstMutants = []mutant{
 		[]string{"7: raising the scale", "34: whenever a manager", "34: two managers", "33: a policy or a safeguard", "10: what is kept"}},
 	{"all-released", "release: only of a cleared model, and `interlock-guard` looks again", "neither looks",
 		[]change{unclearedRelease, {model, `	case "": // Nothing is enforced here any more, so nothing may hold a pod.
-		err = errors.Join(err, r.release(proven, g.held()))`, `	default:
-		err = errors.Join(err, r.release(ctx, g.held()))`}},
+		err = errors.Join(err, r.release(proven, p.Held()))`, `	default:
+		err = errors.Join(err, r.release(ctx, p.Held()))`}},
 		[]string{"34: a manager that is killed while", "34: whenever a manager", "34: two managers"}},
 	{"managers-disagree", "`LeaseEnd`: ends lie on a grid of time, so that two managers agree", "each process has a grid of its own",
 		[]change{{decisions, `slot := now.UTC().Truncate(half)`, `slot := now.UTC().Truncate(half).Add(time.Duration(os.Getpid()%60) * time.Second)`},
@@ -237,10 +239,10 @@ var firstMutants = []mutant{
 	{"judgement-trusted", "`interlock-hold`: gates even where nobody judges", "it adds no gate",
 		[]change{nothingIsHeld}, []string{"33: with the judgement"}},
 	{"loose-stays", "model controller: takes out what runs without clearance", "it does not",
-		[]change{{model, `if g.shortfall.Short() && !g.onlyWaits {`, `if false && g.shortfall.Short() && !g.onlyWaits {`}},
+		[]change{{model, `if p.judged.Shortfall.Short() && !p.judged.OnlyWaits {`, `if false && p.judged.Shortfall.Short() && !p.judged.OnlyWaits {`}},
 		[]string{"33: what an admin lets loose", "7: raising the scale", "34: whenever a manager", "34: two managers"}},
 	{"isolation-counts", "gathering: what isolates a model is no evidence for it", "it counts as any NetworkPolicy",
-		[]change{{gathering, `return workload.IsIsolation(&p)`, `return false && workload.IsIsolation(&p)`}},
+		[]change{{verdicts, `return workload.IsIsolation(&p)`, `return false && workload.IsIsolation(&p)`}},
 		[]string{"7: the pods of a revoked"}},
 	{"steps-at-once", "`OnShortfall`: a step is taken when it is due", "all are taken at once",
 		[]change{{steps, `if now.Before(at) {`, `if false && now.Before(at) {`}},
@@ -314,7 +316,7 @@ var firstMutants = []mutant{
 		[]string{"20: "}},
 	{"any-subject", "evidence: a subject is the model's weights", "any subject counts",
 		[]change{{attesting, `return slices.Contains(a.Statement.Subjects, s)`, `return true || slices.Contains(a.Statement.Subjects, s)`},
-			{finding, `append(SubjectsOf(s.Cluster)(md), in.Namespace, unknown)`, `append(SubjectsOf(s.Cluster)(md), in.Namespace, unknown, "sha256:"+strings.Repeat("cd", 32), evidence.EnvironmentSubject("cluster", md.Namespace))`},
+			{finding, `append(subjectsOf(g.Cluster)(md), in.Namespace, unknown)`, `append(subjectsOf(g.Cluster)(md), in.Namespace, unknown, "sha256:"+strings.Repeat("cd", 32), evidence.EnvironmentSubject("cluster", md.Namespace))`},
 			{finding, "\"slices\"\n", "\"slices\"\n\t\"strings\"\n"}},
 		[]string{"21: a genuine"}},
 	{"keys-uncounted", "evidence: signers are counted by their keys", "each signature counts",
@@ -357,7 +359,7 @@ var firstMutants = []mutant{
 		[]change{{attesting, `case fails != nil && (passes == nil || !passes.time.After(fails.time)):`, `case fails != nil && passes == nil:`}},
 		[]string{"27: "}},
 	{"evidence-from-everywhere", "evidence: lies in the model's namespace or in that for all", "it is looked for in all namespaces",
-		[]change{{finding, `slices.Compact([]string{md.Namespace, s.Namespace})`, `slices.Compact([]string{md.Namespace, ""})`}},
+		[]change{{finding, `slices.Compact([]string{md.Namespace, g.EvidenceNamespace})`, `slices.Compact([]string{md.Namespace, ""})`}},
 		[]string{"32: "}},
 	{"redirects-followed", "evidence: no redirect of a registry is followed but for layers to hosts that are listed", "each is",
 		[]change{{transporting, `if req.URL.Host != t.host {`, `if false {`}, {transporting, `case !ofLayer(req):`, `case false:`}, {transporting, `case !slices.Contains(t.listed, hostOf(to)):`, `case false:`}},
@@ -372,7 +374,7 @@ var firstMutants = []mutant{
 		[]change{{verifying, "if cause := recover(); cause != nil {\n\t\t\ts, err", "if cause := any(nil); cause != nil {\n\t\t\ts, err"}},
 		[]string{"42: "}},
 	{"breakdown-unseen", "evidence: what breaks its reader may be about any model", "it is about none",
-		[]change{{finding, `if !ok {`, `if false && !ok {`}},
+		[]change{{indexing, `if !ok {`, `if false && !ok {`}},
 		[]string{"42: "}},
 	{"judge-unrecovered", "`Attest`: a judgement that breaks down leaves it unknown", "it is not made",
 		[]change{{attesting, `if r := recover(); r != nil {`, `if r := any(nil); r != nil {`}},

@@ -1,23 +1,18 @@
-package modeldeployment
+package workload
 
 import (
-	"context"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/interlock-dev/interlock/controllers/metrics"
-	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// intruders knows which pods passed the gate after their model's clearance had gone. The API server reads clearances from a
+// Intruders knows which pods passed the gate after their model's clearance had gone. The API server reads clearances from a
 // cache of its own, which is behind for moments. The versions of all objects have one order, so that it can be told. What
 // came before this process began is not known: such a pod is treated as one that ran.
-type intruders struct {
+type Intruders struct {
 	mu sync.Mutex
 	// revoked holds the version of the clearances by which a model lost its own.
 	revoked map[types.NamespacedName]string
@@ -25,8 +20,8 @@ type intruders struct {
 	passed map[types.UID]string
 }
 
-// lost notes that a model lost its clearance, and regained that it has one again.
-func (i *intruders) lost(model types.NamespacedName, version string) {
+// Lost notes that a model lost its clearance, by the version of the clearances that says so.
+func (i *Intruders) Lost(model types.NamespacedName, version string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.revoked == nil {
@@ -35,14 +30,15 @@ func (i *intruders) lost(model types.NamespacedName, version string) {
 	i.revoked[model] = version
 }
 
-func (i *intruders) regained(model types.NamespacedName) {
+// Regained notes that a model has a clearance again.
+func (i *Intruders) Regained(model types.NamespacedName) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	delete(i.revoked, model)
 }
 
-// pass notes that a pod is past the gate, and gone that it is no more.
-func (i *intruders) pass(pod client.Object) {
+// Pass notes that a pod is past the gate.
+func (i *Intruders) Pass(pod client.Object) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.passed == nil {
@@ -51,14 +47,15 @@ func (i *intruders) pass(pod client.Object) {
 	i.passed[pod.GetUID()] = pod.GetResourceVersion()
 }
 
-func (i *intruders) gone(pod client.Object) {
+// Gone notes that a pod is no more.
+func (i *Intruders) Gone(pod client.Object) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	delete(i.passed, pod.GetUID())
 }
 
-// among gives those of a model's pods that came in after its clearance had gone.
-func (i *intruders) among(model types.NamespacedName, pods []*corev1.Pod) []*corev1.Pod {
+// Among gives those of a model's pods that came in after its clearance had gone.
+func (i *Intruders) Among(model types.NamespacedName, pods []*corev1.Pod) []*corev1.Pod {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	revoked, ok := i.revoked[model]
@@ -72,12 +69,4 @@ func (i *intruders) among(model types.NamespacedName, pods []*corev1.Pod) []*cor
 		}
 	}
 	return found
-}
-
-// expel takes out at once the pods that came in after the revocation: they never served, so no step of the policy waits for them.
-func (r *Reconciler) expel(ctx context.Context, now time.Time, g *gathered) error {
-	found := r.intruders.among(client.ObjectKeyFromObject(g.model), g.admitted())
-	eviction, err := r.evictor.Evict(ctx, r.Client, now, found, decision.Measures{Force: true})
-	metrics.Evicted(eviction)
-	return err
 }
