@@ -83,7 +83,7 @@ func world() []client.Object {
 }
 
 // gatherer reads from an API server that holds some objects, and fails on the kind that is named.
-func gatherer(t *testing.T, failing string, objects ...client.Object) *Gatherer {
+func gatherer(t testing.TB, failing string, objects ...client.Object) *Gatherer {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
