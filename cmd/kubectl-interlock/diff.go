@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 // exitWeakens is what diff ends with when something weakens: neither 1, which is an error, nor 2, which shells use.
@@ -156,17 +156,17 @@ func (v version) String() string {
 }
 
 type change struct {
-	Effect decision.Effect  `json:"effect"`
-	What   decision.Subject `json:"what"`
-	Where  string           `json:"where,omitempty"`
-	Before string           `json:"before,omitempty"`
-	After  string           `json:"after,omitempty"`
-	Why    string           `json:"why"`
+	Effect diff.Effect  `json:"effect"`
+	What   diff.Subject `json:"what"`
+	Where  string       `json:"where,omitempty"`
+	Before string       `json:"before,omitempty"`
+	After  string       `json:"after,omitempty"`
+	Why    string       `json:"why"`
 }
 
-func (c comparison) weakens() bool { return c.count(decision.Weakens) > 0 }
+func (c comparison) weakens() bool { return c.count(diff.Weakens) > 0 }
 
-func (c comparison) count(e decision.Effect) int {
+func (c comparison) count(e diff.Effect) int {
 	n := 0
 	for i := range c.Changes {
 		if c.Changes[i].Effect == e {
@@ -193,7 +193,7 @@ func compare(was, is frameworks) []comparison {
 
 func newComparison(was, is frameworks, before, after string) comparison {
 	c := comparison{Before: was.version(before), After: is.version(after), Changes: []change{}}
-	for _, d := range decision.Diff(was.framework(before), is.framework(after)) {
+	for _, d := range diff.Compare(was.framework(before), is.framework(after)) {
 		c.Changes = append(c.Changes, change{d.Effect, d.What, line(d.Where), line(d.Before), line(d.After), line(d.Why)})
 	}
 	return c
@@ -218,7 +218,7 @@ func printComparisons(w io.Writer, comparisons []comparison) {
 			continue
 		}
 		fmt.Fprintf(w, "%d weaken, %d strengthen, %d are neutral.\n",
-			c.count(decision.Weakens), c.count(decision.Strengthens), c.count(decision.Neutral))
+			c.count(diff.Weakens), c.count(diff.Strengthens), c.count(diff.Neutral))
 		for i := range c.Changes {
 			c.Changes[i].print(w)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 // frameworks are policies and Safeguards from one place.
@@ -34,8 +35,8 @@ func noFrameworks(from string) frameworks {
 }
 
 // framework gives one policy with all Safeguards of its place; without a name, or where there is none, no policy.
-func (f frameworks) framework(name string) decision.Framework {
-	return decision.Framework{Policy: f.policies[name], Safeguards: f.safeguards}
+func (f frameworks) framework(name string) diff.Framework {
+	return diff.Framework{Policy: f.policies[name], Safeguards: f.safeguards}
 }
 
 // isPath tells paths from names of policies by their looks alone, so that no file that happens to be there changes what a

@@ -88,25 +88,6 @@ func large(safeguards, thresholds, assessments int) decision.Input {
 	return in
 }
 
-// framework has two levels and, for each name, a threshold that asks for the higher one on the security axis.
-func framework(rules v1alpha1.AssessmentRules, thresholds ...string) *v1alpha1.ScalingPolicy {
-	standard := func(safeguard string) v1alpha1.Standard {
-		return v1alpha1.Standard{Safeguards: []v1alpha1.Obligation{{Safeguard: safeguard}}}
-	}
-	policy := &v1alpha1.ScalingPolicy{ObjectMeta: metav1.ObjectMeta{Name: "rsp"}, Spec: v1alpha1.ScalingPolicySpec{
-		Title: "RSP", BaselineLevel: "ASL-2", Assessment: &rules,
-		Levels: []v1alpha1.Level{
-			{Name: "ASL-2", Deployment: standard("usage-policy"), Security: standard("image-pinned")},
-			{Name: "ASL-3", Deployment: standard("classifier"), Security: standard("egress-closed")},
-		},
-	}}
-	for _, name := range thresholds {
-		policy.Spec.Thresholds = append(policy.Spec.Thresholds, v1alpha1.Threshold{Name: name, Domain: "CBRN", Definition: "can do it",
-			Demands: []v1alpha1.ThresholdDemand{{Axis: v1alpha1.AxisSecurity, Level: "ASL-3"}}})
-	}
-	return policy
-}
-
 // assessed is a model of ASL-2 under a policy, with all safeguards in place.
 func assessed(policy *v1alpha1.ScalingPolicy, assessments ...v1alpha1.CapabilityAssessment) decision.Input {
 	in := decision.Input{Now: noon, PolicyName: policy.Name, Policy: policy, Model: watched("ASL-2"), Assessments: assessments,

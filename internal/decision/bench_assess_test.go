@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 // BenchmarkDecide is to stay under 30 microseconds: 50 safeguards, 20 thresholds, 10 assessments.
@@ -38,7 +39,7 @@ func BenchmarkDiff(b *testing.B) {
 	before, after := large(50, 20, 0), large(50, 20, 0)
 	after.Policy.Spec.Levels[2].Security.Safeguards = after.Policy.Spec.Levels[2].Security.Safeguards[1:]
 	for b.Loop() {
-		if changes := decision.Diff(decision.Framework{Policy: before.Policy}, decision.Framework{Policy: after.Policy}); len(changes) == 0 {
+		if changes := diff.Compare(diff.Framework{Policy: before.Policy}, diff.Framework{Policy: after.Policy}); len(changes) == 0 {
 			b.Fatal("no change")
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 func TestDiffOfAuthority(t *testing.T) {
-	const weakens, strengthens = decision.Weakens, decision.Strengthens
+	const weakens, strengthens = diff.Weakens, diff.Strengthens
 	for name, tc := range map[string]struct {
 		change func(*v1alpha1.ScalingPolicySpec)
 		want   []string // a line for each change
@@ -37,10 +37,10 @@ func TestDiffOfAuthority(t *testing.T) {
 			old.Spec.SignOffs = []v1alpha1.SignOff{role("ceo", approvalRule(v1alpha1.SubjectWaiver)), role("rso", rule)}
 			changed := old.DeepCopy()
 			tc.change(&changed.Spec)
-			told := func(before, after *v1alpha1.ScalingPolicy, effects map[decision.Effect]decision.Effect) []string {
+			told := func(before, after *v1alpha1.ScalingPolicy, effects map[diff.Effect]diff.Effect) []string {
 				var lines []string
-				for _, c := range decision.Diff(decision.Framework{Policy: before}, decision.Framework{Policy: after}) {
-					if c.What != decision.SubjectText {
+				for _, c := range diff.Compare(diff.Framework{Policy: before}, diff.Framework{Policy: after}) {
+					if c.What != diff.SubjectText {
 						was, is := c.Before, c.After
 						if effects != nil {
 							was, is = is, was
@@ -54,7 +54,7 @@ func TestDiffOfAuthority(t *testing.T) {
 			if diff := cmp.Diff(tc.want, told(old, changed, nil)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			if diff := cmp.Diff(tc.want, told(changed, old, map[decision.Effect]decision.Effect{weakens: strengthens, strengthens: weakens})); diff != "" {
+			if diff := cmp.Diff(tc.want, told(changed, old, map[diff.Effect]diff.Effect{weakens: strengthens, strengthens: weakens})); diff != "" {
 				t.Errorf("the other way round (-want +got):\n%s", diff)
 			}
 		})

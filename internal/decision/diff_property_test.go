@@ -13,11 +13,12 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 // anyFramework draws a policy with steps and a lease, and Safeguards each of which is verified in its own way.
-func anyFramework(t *rapid.T) decision.Framework {
-	f := decision.Framework{Policy: anyPolicy(t), Safeguards: map[string]v1alpha1.SafeguardSpec{}}
+func anyFramework(t *rapid.T) diff.Framework {
+	f := diff.Framework{Policy: anyPolicy(t), Safeguards: map[string]v1alpha1.SafeguardSpec{}}
 	if rapid.Bool().Draw(t, "has lease") {
 		f.Policy.Spec.Lease = &metav1.Duration{Duration: time.Duration(rapid.IntRange(2, 100).Draw(t, "lease")) * time.Minute}
 	}
@@ -77,129 +78,122 @@ func aStep(t *rapid.T, action v1alpha1.ShortfallAction) v1alpha1.ShortfallStep {
 	return step
 }
 
-func aStandardIn(t *rapid.T, f *decision.Framework) *v1alpha1.Standard {
+func aStandardIn(t *rapid.T, f *diff.Framework) *v1alpha1.Standard {
 	l := &f.Policy.Spec.Levels[rapid.IntRange(0, len(f.Policy.Spec.Levels)-1).Draw(t, "level")]
 	return pick(t, "axis", []*v1alpha1.Standard{&l.Deployment, &l.Security})
 }
 
-func aThresholdIn(t *rapid.T, f *decision.Framework) *v1alpha1.Threshold {
+func aThresholdIn(t *rapid.T, f *diff.Framework) *v1alpha1.Threshold {
 	if len(f.Policy.Spec.Thresholds) == 0 {
 		return &v1alpha1.Threshold{}
 	}
 	return &f.Policy.Spec.Thresholds[rapid.IntRange(0, len(f.Policy.Spec.Thresholds)-1).Draw(t, "threshold")]
 }
 
-func rulesIn(f *decision.Framework) *v1alpha1.AssessmentRules {
+func rulesIn(f *diff.Framework) *v1alpha1.AssessmentRules {
 	if f.Policy.Spec.Assessment == nil {
 		f.Policy.Spec.Assessment = &v1alpha1.AssessmentRules{}
 	}
 	return f.Policy.Spec.Assessment
 }
 
-func change(f *decision.Framework, name string, change func(*v1alpha1.SafeguardSpec)) {
-	if spec, ok := f.Safeguards[name]; ok {
-		change(&spec)
-		f.Safeguards[name] = spec
-	}
-}
-
 // stricter lists ways to make a framework stricter.
-var stricter = map[string]func(*rapid.T, *decision.Framework){
-	"an obligation more": func(t *rapid.T, f *decision.Framework) {
+var stricter = map[string]func(*rapid.T, *diff.Framework){
+	"an obligation more": func(t *rapid.T, f *diff.Framework) {
 		s := aStandardIn(t, f)
 		s.Safeguards, s.NotRequired = append(s.Safeguards, anObligationOf(t, pick(t, "safeguard", append(safeguardNames, "s5")))), ""
 	},
-	"an obligation of a threshold more": func(t *rapid.T, f *decision.Framework) {
+	"an obligation of a threshold more": func(t *rapid.T, f *diff.Framework) {
 		th := aThresholdIn(t, f)
 		th.Safeguards = append(th.Safeguards, anObligationOf(t, pick(t, "safeguard", append(safeguardNames, "s5"))))
 	},
-	"a demand more": func(t *rapid.T, f *decision.Framework) {
+	"a demand more": func(t *rapid.T, f *diff.Framework) {
 		th := aThresholdIn(t, f)
 		th.Demands = append(th.Demands, v1alpha1.ThresholdDemand{Axis: v1alpha1.AxisSecurity, Level: pick(t, "level", f.Policy.Spec.Levels).Name, Force: pick(t, "force", anyForce)})
 	},
-	"a threshold more": func(t *rapid.T, f *decision.Framework) {
+	"a threshold more": func(t *rapid.T, f *diff.Framework) {
 		f.Policy.Spec.Thresholds = append(f.Policy.Spec.Thresholds, v1alpha1.Threshold{Name: "New", Safeguards: someObligations(t),
 			Demands: []v1alpha1.ThresholdDemand{{Axis: v1alpha1.AxisSecurity, Level: pick(t, "level", f.Policy.Spec.Levels).Name}}})
 	},
-	"a force that holds": func(t *rapid.T, f *decision.Framework) {
+	"a force that holds": func(t *rapid.T, f *diff.Framework) {
 		s := aStandardIn(t, f)
 		for i := range s.Safeguards {
 			s.Safeguards[i].Force = v1alpha1.ForceLaw
 		}
 	},
-	"a better proof": func(t *rapid.T, f *decision.Framework) {
+	"a better proof": func(t *rapid.T, f *diff.Framework) {
 		s := aStandardIn(t, f)
 		for i := range s.Safeguards {
 			at := slices.Index(anyStrength, s.Safeguards[i].MinimumStrength)
 			s.Safeguards[i].MinimumStrength = pick(t, "strength", anyStrength[at:])
 		}
 	},
-	"all audiences": func(t *rapid.T, f *decision.Framework) {
+	"all audiences": func(t *rapid.T, f *diff.Framework) {
 		s := aStandardIn(t, f)
 		for i := range s.Safeguards {
 			s.Safeguards[i].Audiences = nil
 		}
 	},
-	"a standard left open": func(t *rapid.T, f *decision.Framework) {
+	"a standard left open": func(t *rapid.T, f *diff.Framework) {
 		s := aStandardIn(t, f)
 		s.Unspecified, s.NotRequired = "there is more", ""
 	},
-	"a threshold left open": func(t *rapid.T, f *decision.Framework) { aThresholdIn(t, f).Unspecified = "there is more" },
-	"a higher baseline": func(t *rapid.T, f *decision.Framework) {
+	"a threshold left open": func(t *rapid.T, f *diff.Framework) { aThresholdIn(t, f).Unspecified = "there is more" },
+	"a higher baseline": func(t *rapid.T, f *diff.Framework) {
 		at := slices.IndexFunc(f.Policy.Spec.Levels, func(l v1alpha1.Level) bool { return l.Name == f.Policy.Spec.BaselineLevel })
 		f.Policy.Spec.BaselineLevel = pick(t, "baseline", f.Policy.Spec.Levels[at:]).Name
 	},
-	"a level more": func(t *rapid.T, f *decision.Framework) {
+	"a level more": func(t *rapid.T, f *diff.Framework) {
 		at := rapid.IntRange(0, len(f.Policy.Spec.Levels)).Draw(t, "at")
 		l := v1alpha1.Level{Name: "New", Deployment: aStandardOf(t), Security: aStandardOf(t), OnShortfall: f.Policy.Spec.Levels[max(0, at-1)].OnShortfall}
 		f.Policy.Spec.Levels = slices.Insert(f.Policy.Spec.Levels, at, l)
 	},
-	"a shorter lease": func(_ *rapid.T, f *decision.Framework) {
+	"a shorter lease": func(_ *rapid.T, f *diff.Framework) {
 		f.Policy.Spec.Lease = &metav1.Duration{Duration: 90 * time.Second}
 	},
-	"eviction at once, at every level": func(_ *rapid.T, f *decision.Framework) {
+	"eviction at once, at every level": func(_ *rapid.T, f *diff.Framework) {
 		for i := range f.Policy.Spec.Levels {
 			l := &f.Policy.Spec.Levels[i]
 			l.OnShortfall = append(slices.Clone(l.OnShortfall), evict(nil, hours(0))...)
 		}
 	},
-	"a step more, at every level": func(t *rapid.T, f *decision.Framework) {
+	"a step more, at every level": func(t *rapid.T, f *diff.Framework) {
 		step := aStep(t, pick(t, "action", shortfallActions))
 		for i := range f.Policy.Spec.Levels {
 			l := &f.Policy.Spec.Levels[i]
 			l.OnShortfall = append(slices.Clone(l.OnShortfall), step)
 		}
 	},
-	"assessments count for a month": func(_ *rapid.T, f *decision.Framework) { rulesIn(f).MaxAgeMonths = new(int32(1)) },
-	"assessments count for the same model only": func(_ *rapid.T, f *decision.Framework) {
+	"assessments count for a month": func(_ *rapid.T, f *diff.Framework) { rulesIn(f).MaxAgeMonths = new(int32(1)) },
+	"assessments count for the same model only": func(_ *rapid.T, f *diff.Framework) {
 		rulesIn(f).MaxComputeFactor = new(int32(1))
 	},
-	"held unassessed":       func(_ *rapid.T, f *decision.Framework) { rulesIn(f).Unassessed = v1alpha1.TreatHold },
-	"held stale":            func(_ *rapid.T, f *decision.Framework) { rulesIn(f).Stale = v1alpha1.TreatHold },
-	"held inconclusive":     func(_ *rapid.T, f *decision.Framework) { rulesIn(f).Inconclusive = v1alpha1.TreatHold },
-	"nothing is superseded": func(_ *rapid.T, f *decision.Framework) { rulesIn(f).Supersession = v1alpha1.SupersedeNever },
-	"one more expression": func(t *rapid.T, f *decision.Framework) {
+	"held unassessed":       func(_ *rapid.T, f *diff.Framework) { rulesIn(f).Unassessed = v1alpha1.TreatHold },
+	"held stale":            func(_ *rapid.T, f *diff.Framework) { rulesIn(f).Stale = v1alpha1.TreatHold },
+	"held inconclusive":     func(_ *rapid.T, f *diff.Framework) { rulesIn(f).Inconclusive = v1alpha1.TreatHold },
+	"nothing is superseded": func(_ *rapid.T, f *diff.Framework) { rulesIn(f).Supersession = v1alpha1.SupersedeNever },
+	"one more expression": func(t *rapid.T, f *diff.Framework) {
 		change(f, pick(t, "safeguard", safeguardNames), func(s *v1alpha1.SafeguardSpec) {
 			if s.PodRule != nil {
 				s.PodRule.Validations = append(s.PodRule.Validations, v1alpha1.PodValidation{Expression: "has(object.c)"})
 			}
 		})
 	},
-	"no traffic at all": func(t *rapid.T, f *decision.Framework) {
+	"no traffic at all": func(t *rapid.T, f *diff.Framework) {
 		change(f, pick(t, "safeguard", safeguardNames), func(s *v1alpha1.SafeguardSpec) {
 			if s.Resource != nil {
 				s.Resource.Egress.AllowedCIDRs = nil
 			}
 		})
 	},
-	"fresh evidence": func(t *rapid.T, f *decision.Framework) {
+	"fresh evidence": func(t *rapid.T, f *diff.Framework) {
 		change(f, pick(t, "safeguard", safeguardNames), func(s *v1alpha1.SafeguardSpec) {
 			if s.Evidence != nil {
 				s.Evidence.MaxAgeDays = new(int32(1))
 			}
 		})
 	},
-	"a safeguard that cannot be verified": func(t *rapid.T, f *decision.Framework) { delete(f.Safeguards, pick(t, "safeguard", safeguardNames)) },
+	"a safeguard that cannot be verified": func(t *rapid.T, f *diff.Framework) { delete(f.Safeguards, pick(t, "safeguard", safeguardNames)) },
 }
 
 func TestDiffOfTheSameIsEmpty(t *testing.T) {
@@ -232,7 +226,7 @@ func TestDiffOfTheSameIsEmpty(t *testing.T) {
 				}
 			})
 		}
-		if changes := decision.Diff(f, other); len(changes) > 0 {
+		if changes := diff.Compare(f, other); len(changes) > 0 {
 			t.Fatalf("%s", strings.Join(lines(changes), "\n"))
 		}
 	})
@@ -240,8 +234,8 @@ func TestDiffOfTheSameIsEmpty(t *testing.T) {
 
 // TestDiffMirrors compares frameworks that have nothing to do with each other, and such as differ a little, both ways.
 func TestDiffMirrors(t *testing.T) {
-	mirror := map[decision.Effect]decision.Effect{
-		decision.Weakens: decision.Strengthens, decision.Strengthens: decision.Weakens, decision.Neutral: decision.Neutral}
+	mirror := map[diff.Effect]diff.Effect{
+		diff.Weakens: diff.Strengthens, diff.Strengthens: diff.Weakens, diff.Neutral: diff.Neutral}
 	rapid.Check(t, func(t *rapid.T) {
 		before := anyFramework(t)
 		after := anyFramework(t)
@@ -252,14 +246,14 @@ func TestDiffMirrors(t *testing.T) {
 			}
 		}
 		var want []string
-		for _, c := range decision.Diff(before, after) {
+		for _, c := range diff.Compare(before, after) {
 			c.Before, c.After, c.Effect, c.Why = c.After, c.Before, mirror[c.Effect], ""
-			want = append(want, lines([]decision.Change{c})...)
+			want = append(want, lines([]diff.Change{c})...)
 		}
 		var got []string
-		for _, c := range decision.Diff(after, before) {
+		for _, c := range diff.Compare(after, before) {
 			c.Why = ""
-			got = append(got, lines([]decision.Change{c})...)
+			got = append(got, lines([]diff.Change{c})...)
 		}
 		slices.Sort(want)
 		slices.Sort(got)
@@ -276,10 +270,10 @@ func TestStricterNeverWeakens(t *testing.T) {
 				before := anyFramework(t)
 				after := copyOf(before)
 				change(t, &after)
-				if there := decision.Diff(before, after); count(there, decision.Weakens) > 0 {
+				if there := diff.Compare(before, after); count(there, diff.Weakens) > 0 {
 					t.Fatalf("made stricter:\n%s", strings.Join(lines(there), "\n"))
 				}
-				if back := decision.Diff(after, before); count(back, decision.Strengthens) > 0 {
+				if back := diff.Compare(after, before); count(back, diff.Strengthens) > 0 {
 					t.Fatalf("taken back:\n%s", strings.Join(lines(back), "\n"))
 				}
 			})
@@ -297,7 +291,7 @@ func TestStricterStrengthens(t *testing.T) {
 					before := anyFramework(t)
 					after := copyOf(before)
 					change(t, &after)
-					seen += count(decision.Diff(before, after), decision.Strengthens)
+					seen += count(diff.Compare(before, after), diff.Strengthens)
 					return 0
 				}).Example(seed)
 			}
@@ -314,7 +308,7 @@ func TestWhatDoesNotWeakenClearsNoModel(t *testing.T) {
 	tightened := false
 	check := func(t *rapid.T) int {
 		in := anyInput(t)
-		before := decision.Framework{Policy: in.Policy}
+		before := diff.Framework{Policy: in.Policy}
 		after := copyOf(before)
 		for range rapid.IntRange(1, 4).Draw(t, "changes") {
 			change := stricter[pick(t, "stricter", slices.Sorted(maps.Keys(stricter)))]
@@ -327,7 +321,7 @@ func TestWhatDoesNotWeakenClearsNoModel(t *testing.T) {
 				change(t, &after)
 			}
 		}
-		if count(decision.Diff(before, after), decision.Weakens) > 0 {
+		if count(diff.Compare(before, after), diff.Weakens) > 0 {
 			return 0
 		}
 		then := in
@@ -338,7 +332,7 @@ func TestWhatDoesNotWeakenClearsNoModel(t *testing.T) {
 		}
 		tightened = tightened || !is.Cleared() && was.Cleared()
 		if is.Cleared() && !was.Cleared() && was.Required > 0 {
-			t.Fatalf("cleared, from\n%sto\n%swith\n%s", told(was), told(is), strings.Join(lines(decision.Diff(before, after)), "\n"))
+			t.Fatalf("cleared, from\n%sto\n%swith\n%s", told(was), told(is), strings.Join(lines(diff.Compare(before, after)), "\n"))
 		}
 		if is.Reason != v1alpha1.ReasonCleared && is.Reason != v1alpha1.ReasonSafeguardsMissing {
 			return 0 // no safeguard clears it

@@ -139,15 +139,15 @@ func (u *used) addRules(policy *v1alpha1.ScalingPolicy) {
 	if len(policy.Spec.Thresholds) == 0 {
 		return
 	}
-	rules := rulesOf(policy)
+	rules := RulesOf(policy)
 	u.add("rules")
 	for _, l := range []*int32{rules.MaxAgeMonths, rules.MaxComputeFactor} {
-		u.addNumbers(limit{bound: l}.value())
+		u.addNumbers(Bound(l))
 	}
 	for _, t := range treatmentsUnder(rules) {
 		u.add(string(t))
 	}
-	u.addNumbers(int64(supersessionRank(rules.Supersession)))
+	u.addNumbers(int64(SupersessionRank(rules.Supersession)))
 }
 
 func (u *used) addThreshold(t *v1alpha1.Threshold, ruledOut bool) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 // TestWhatTheAPIWouldRefuse puts names that are missing, doubled or of nothing into policies and models. Such a policy may
@@ -55,9 +56,9 @@ func TestWhatTheAPIWouldRefuse(t *testing.T) {
 		v := decision.Decide(in)
 		decision.DigestUsed(in, v)
 		decision.DigestUsed(in, decision.Verdict{})
-		decision.Diff(decision.Framework{Policy: in.Policy}, decision.Framework{Policy: other.Policy})
-		decision.Diff(decision.Framework{Policy: before.Policy}, decision.Framework{Policy: in.Policy})
-		if changes := decision.Diff(decision.Framework{Policy: in.Policy}, decision.Framework{Policy: in.Policy}); len(changes) > 0 {
+		diff.Compare(diff.Framework{Policy: in.Policy}, diff.Framework{Policy: other.Policy})
+		diff.Compare(diff.Framework{Policy: before.Policy}, diff.Framework{Policy: in.Policy})
+		if changes := diff.Compare(diff.Framework{Policy: in.Policy}, diff.Framework{Policy: in.Policy}); len(changes) > 0 {
 			t.Fatalf("differs from itself: %v", lines(changes))
 		}
 		if len(in.Policy.Spec.Levels) == 0 && v.Cleared() {

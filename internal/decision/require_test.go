@@ -12,31 +12,6 @@ import (
 	"github.com/interlock-dev/interlock/internal/decision"
 )
 
-// rsp is a policy in which thresholds ask for levels on each axis, with more or less force, and for safeguards besides.
-func rsp() *v1alpha1.ScalingPolicy {
-	policy := framework(v1alpha1.AssessmentRules{MaxAgeMonths: new(int32(6)), Inconclusive: v1alpha1.TreatHold}, "CBRN-3", "CBRN-4", "R&D-4", "Cyber", "Watched")
-	policy.Spec.Levels = append(policy.Spec.Levels, v1alpha1.Level{Name: "ASL-4",
-		Deployment: v1alpha1.Standard{NotRequired: "nothing is published"}, Security: v1alpha1.Standard{Unspecified: "not written yet"}})
-	for i := range policy.Spec.Thresholds {
-		t := &policy.Spec.Thresholds[i]
-		switch t.Name {
-		case "CBRN-3":
-			t.Demands = append(t.Demands, v1alpha1.ThresholdDemand{Axis: v1alpha1.AxisDeployment, Level: "ASL-3"})
-		case "CBRN-4":
-			t.Demands[0].Level = "ASL-4"
-		case "R&D-4":
-			t.Safeguards = []v1alpha1.Obligation{{Safeguard: "affirmative-case", MinimumStrength: v1alpha1.StrengthAttested}, {Safeguard: "egress-closed", Force: v1alpha1.ForceLaw}}
-		case "Cyber":
-			t.Demands[0].Force = v1alpha1.ForceRecommendation
-		case "Watched":
-			t.Demands, t.NotRequired = nil, "it is only watched"
-		}
-	}
-	policy.Spec.Levels[1].Deployment.Safeguards = append(policy.Spec.Levels[1].Deployment.Safeguards,
-		v1alpha1.Obligation{Safeguard: "vetting", Audiences: []v1alpha1.Audience{v1alpha1.AudienceTrustedUsers}, Force: v1alpha1.ForceDiscretionary})
-	return policy
-}
-
 // TestWhatAPersonReads holds the texts: which threshold or declaration asks for each safeguard, what is disputed, and why
 // a model is held.
 func TestWhatAPersonReads(t *testing.T) {

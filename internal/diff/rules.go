@@ -1,18 +1,18 @@
-package decision
+package diff
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // compareAssessment compares the rules on when assessments count. They bear on models by thresholds that both policies
 // have and that lead to something.
 func (d *difference) compareAssessment() {
-	before, after := rulesOf(d.before.Policy), rulesOf(d.after.Policy)
+	before, after := decision.RulesOf(d.before.Policy), decision.RulesOf(d.after.Policy)
 	bears := d.rulesBear()
 	note := func(where string, was, is fmt.Stringer, moved shift) {
 		if was.String() == is.String() {
@@ -31,7 +31,7 @@ func (d *difference) compareAssessment() {
 		{"maxAgeMonths", limit{before.MaxAgeMonths, "months"}, limit{after.MaxAgeMonths, "months"}},
 		{"maxComputeFactor", limit{before.MaxComputeFactor, "times"}, limit{after.MaxComputeFactor, "times"}},
 	} {
-		note(limit.where, limit.was, limit.is, raised(-limit.was.value(), -limit.is.value()))
+		note(limit.where, limit.was, limit.is, raised(-decision.Bound(limit.was.bound), -decision.Bound(limit.is.bound)))
 	}
 	for _, t := range []struct {
 		where   string
@@ -41,11 +41,11 @@ func (d *difference) compareAssessment() {
 		{"stale", before.Stale, after.Stale},
 		{"inconclusive", before.Inconclusive, after.Inconclusive},
 	} {
-		was, is := known(t.was), known(t.is)
+		was, is := decision.TreatmentOf(t.was), decision.TreatmentOf(t.is)
 		note(t.where, text(was), text(is), shift{weaker: was == v1alpha1.TreatHold, stronger: is == v1alpha1.TreatHold})
 	}
-	was, is := supersessionRank(before.Supersession), supersessionRank(after.Supersession)
-	note("supersession", text(supersessions[was]), text(supersessions[is]), raised(was, is))
+	was, is := decision.SupersessionRank(before.Supersession), decision.SupersessionRank(after.Supersession)
+	note("supersession", text(decision.Supersessions[was]), text(decision.Supersessions[is]), raised(was, is))
 }
 
 type text string
@@ -58,39 +58,11 @@ type limit struct {
 	unit  string
 }
 
-func (l limit) value() int64 {
-	if l.bound == nil {
-		return math.MaxInt64
-	}
-	return int64(*l.bound)
-}
-
 func (l limit) String() string {
 	if l.bound == nil {
 		return "no limit"
 	}
 	return fmt.Sprintf("%d %s", *l.bound, l.unit)
-}
-
-var supersessions = []v1alpha1.Supersession{
-	v1alpha1.SupersedeNamed, v1alpha1.SupersedeIndependentEvaluator, v1alpha1.SupersedeNever,
-}
-
-func supersessionRank(s v1alpha1.Supersession) int {
-	if s == "" {
-		return 0
-	}
-	if i := slices.Index(supersessions, s); i >= 0 {
-		return i
-	}
-	return len(supersessions) - 1
-}
-
-func rulesOf(policy *v1alpha1.ScalingPolicy) v1alpha1.AssessmentRules {
-	if policy.Spec.Assessment == nil {
-		return v1alpha1.AssessmentRules{}
-	}
-	return *policy.Spec.Assessment
 }
 
 func (d *difference) rulesBear() bool {
@@ -103,8 +75,8 @@ func (d *difference) rulesBear() bool {
 
 // holdsUnsettled says whether a policy holds models in some case that is not settled by an assessment.
 func (d *difference) holdsUnsettled(side int) bool {
-	treatments := treatmentsUnder(rulesOf(d.side(side).Policy))
-	return slices.Contains(treatments[:], v1alpha1.TreatHold)
+	treatments := decision.TreatmentsUnder(decision.RulesOf(d.side(side).Policy))
+	return slices.Contains(treatments, v1alpha1.TreatHold)
 }
 
 // method is how a Safeguard is verified: all checks must be met, within the limits of what they allow.
@@ -215,8 +187,8 @@ func (d *difference) compareMethods(name string, before, after method, holding b
 			raised(before.threshold, after.threshold), "how many must have signed")
 	}
 	was, is := limit{before.maxAgeDays, "days"}, limit{after.maxAgeDays, "days"}
-	if was.value() != is.value() {
-		note([]string{was.String()}, []string{is.String()}, raised(-was.value(), -is.value()), "how old the statement may be")
+	if decision.Bound(was.bound) != decision.Bound(is.bound) {
+		note([]string{was.String()}, []string{is.String()}, raised(-decision.Bound(was.bound), -decision.Bound(is.bound)), "how old the statement may be")
 	}
 }
 

@@ -1,4 +1,4 @@
-package decision
+package diff
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // probe is a model that is put to both policies, of which one thing holds: it declares a level, or has reached one
@@ -34,12 +35,12 @@ const everyModel = ""
 // answer is what a policy asks of a probe.
 type answer struct {
 	// asks by the name that the Safeguard has in both.
-	asks map[string]*obligation
+	asks map[string]*decision.RequiredSafeguard
 	// held says why nothing clears the model; empty, something may.
 	held string
 	// failed says that it is held since what it is asked cannot be derived.
 	failed bool
-	steps  Schedule
+	steps  decision.Schedule
 }
 
 var audiences = []v1alpha1.Audience{v1alpha1.AudienceGeneral, v1alpha1.AudienceTrustedUsers, v1alpha1.AudienceInternal}
@@ -78,7 +79,7 @@ func (d *difference) orNextBelow(side int, p pair) string {
 		return name
 	}
 	other := d.side(1 - side).Policy
-	for i := level(other, p.of(1-side)) - 1; i >= 0; i-- {
+	for i := decision.LevelPlace(other, p.of(1-side)) - 1; i >= 0; i-- {
 		at := slices.IndexFunc(d.levels, func(q pair) bool { return q.of(1-side) == other.Spec.Levels[i].Name })
 		if at >= 0 && d.levels[at].of(side) != "" {
 			return d.levels[at].of(side)
@@ -101,19 +102,19 @@ func (d *difference) answer(side int, declares, reached string, audience v1alpha
 		}
 		assessment.Spec.Outcomes = append(assessment.Spec.Outcomes, o)
 	}
-	req, err := require(Input{
+	req, err := decision.Require(decision.Input{
 		Now: assessment.Spec.AssessedAt.Time, Policy: policy, Assessments: []v1alpha1.CapabilityAssessment{assessment},
 		Model: &v1alpha1.ModelDeployment{Spec: v1alpha1.ModelDeploymentSpec{
 			Model: v1alpha1.Model{Digest: digest, EffectiveCompute: "1"}, AssessedLevel: declares, Audience: audience}}})
-	a := answer{asks: map[string]*obligation{}, steps: ScheduleOf(policy, req.deployment, req.security)}
+	a := answer{asks: map[string]*decision.RequiredSafeguard{}, steps: decision.ScheduleOf(policy, req.DeploymentLevel, req.SecurityLevel)}
 	switch {
 	case err != nil:
 		a.held, a.failed = err.Error(), true
-	case len(req.unspecified) > 0:
-		a.held = strings.Join(req.unspecified, "; ")
+	case len(req.Unspecified) > 0:
+		a.held = strings.Join(req.Unspecified, "; ")
 	}
-	for i := range req.obligations {
-		a.asks[nameOf(d.safeguards, side, req.obligations[i].safeguard)] = &req.obligations[i]
+	for i := range req.Safeguards {
+		a.asks[nameOf(d.safeguards, side, req.Safeguards[i].Name)] = &req.Safeguards[i]
 	}
 	return a
 }
@@ -139,7 +140,7 @@ func (p *probe) moved(everybody *probe) shift {
 	alone := p == everybody
 	var s shift
 	if alone || p.steps() != everybody.steps() {
-		s.add(p.answers[0].steps.to(p.answers[1].steps))
+		s.add(hastened(p.answers[0].steps, p.answers[1].steps))
 	}
 	if alone || p.opened() != everybody.opened() {
 		s.add(p.opened())
@@ -158,7 +159,9 @@ func (p *probe) moved(everybody *probe) shift {
 	return s
 }
 
-func (p *probe) steps() [2]Schedule { return [2]Schedule{p.answers[0].steps, p.answers[1].steps} }
+func (p *probe) steps() [2]decision.Schedule {
+	return [2]decision.Schedule{p.answers[0].steps, p.answers[1].steps}
+}
 
 // strictness of what is asked about a Safeguard, before and after.
 func (p *probe) strictness(safeguard string) [2]int {
@@ -174,21 +177,22 @@ func (p *probe) opened() shift {
 func (p *probe) moot() bool { return p.answers[0].held != "" || p.answers[1].held != "" }
 
 // strictness orders what is asked about one Safeguard: nothing that holds the model is the least.
-func strictness(o *obligation) int {
-	if o == nil || !holds(o.force) {
+func strictness(asked *decision.RequiredSafeguard) int {
+	if asked == nil {
 		return 0
 	}
-	return demanded(o.minimumStrength) + 2
+	return asked.Strictness()
 }
 
-func (o *obligation) String() string {
+// asks words what is asked about one Safeguard.
+func asks(asked *decision.RequiredSafeguard) string {
 	switch {
-	case o == nil:
+	case asked == nil:
 		return "not asked for"
-	case o.minimumStrength == "":
-		return string(o.force)
+	case asked.MinimumStrength == "":
+		return string(asked.Force)
 	}
-	return fmt.Sprintf("%s, at least %s", o.force, o.minimumStrength)
+	return fmt.Sprintf("%s, at least %s", asked.Force, asked.MinimumStrength)
 }
 
 // compareSafeguards lists for each Safeguard how what is asked of models differs, and the models that can be cleared now
@@ -219,7 +223,7 @@ func (d *difference) compareSafeguards() {
 			return "its safeguards clear it"
 		}
 		d.note(Change{What: what, Where: p.subject, Before: state(p.answers[0]), After: state(p.answers[1]),
-			Why: OneLine(p.answers[0].held+p.answers[1].held, maxMessage)}, p.opened())
+			Why: decision.OneLine(p.answers[0].held+p.answers[1].held, maxText)}, p.opened())
 	}
 }
 
@@ -234,7 +238,7 @@ func (d *difference) compareSafeguard(name string) (found bool) {
 	for i := range d.probes {
 		p := &d.probes[i]
 		before, after := p.answers[0].asks[name], p.answers[1].asks[name]
-		g := group{before.String(), after.String(), p.moot()}
+		g := group{asks(before), asks(after), p.moot()}
 		if g.before == g.after || p.answers[0].failed || p.answers[1].failed {
 			continue
 		}
@@ -305,8 +309,8 @@ func (d *difference) listed(side int, name string) string {
 	policy := d.side(side).Policy
 	for i := range policy.Spec.Levels {
 		l := &policy.Spec.Levels[i]
-		for _, axis := range axes {
-			add(nameOf(d.levels, side, l.Name)+" "+string(axis), standardOf(l, axis).Safeguards)
+		for _, axis := range decision.Axes() {
+			add(nameOf(d.levels, side, l.Name)+" "+string(axis), decision.StandardOf(l, axis).Safeguards)
 		}
 	}
 	for i := range policy.Spec.Thresholds {
@@ -316,24 +320,24 @@ func (d *difference) listed(side int, name string) string {
 	return strings.Join(places, ", ")
 }
 
-// to compares schedules: sooner is stricter.
-func (s Schedule) to(after Schedule) shift {
+// hastened compares schedules: sooner is stricter.
+func hastened(before, after decision.Schedule) shift {
 	haste := func(d time.Duration) time.Duration {
-		if d == never {
+		if d == decision.Never {
 			return -1 << 62
 		}
 		return -d
 	}
 	var moved shift
-	for i := range s {
-		moved.add(raised(haste(s[i]), haste(after[i])))
+	for i := range before {
+		moved.add(raised(haste(before[i]), haste(after[i])))
 	}
 	return moved
 }
 
 // compareShortfall groups models by what is done about their pods.
 func (d *difference) compareShortfall() {
-	models := map[[2]Schedule][]*probe{}
+	models := map[[2]decision.Schedule][]*probe{}
 	for i := range d.probes {
 		p := &d.probes[i]
 		if steps := p.steps(); steps[0] != steps[1] {
@@ -341,6 +345,6 @@ func (d *difference) compareShortfall() {
 		}
 	}
 	for steps, probes := range models {
-		d.note(Change{What: SubjectShortfall, Before: steps[0].String(), After: steps[1].String(), Why: "of " + describe(probes)}, steps[0].to(steps[1]))
+		d.note(Change{What: SubjectShortfall, Before: steps[0].String(), After: steps[1].String(), Why: "of " + describe(probes)}, hastened(steps[0], steps[1]))
 	}
 }

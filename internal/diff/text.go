@@ -1,4 +1,4 @@
-package decision
+package diff
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // texts are words by where they stand.
@@ -41,7 +42,7 @@ func (d *difference) compareText(where, before, after string) {
 
 func policyTexts(policy *v1alpha1.ScalingPolicy) texts {
 	spec := &policy.Spec
-	t := texts{"title": spec.Title, "source": cited(&spec.Source), "replacements a minute": strconv.Itoa(ReplacementsPerMinute(policy))}
+	t := texts{"title": spec.Title, "source": cited(&spec.Source), "replacements a minute": strconv.Itoa(decision.ReplacementsPerMinute(policy))}
 	for _, s := range spec.SignOffs {
 		t["sign-off of "+s.Role] = s.Purpose
 		t["sign-off of "+s.Role+": source"] = cited(s.Source)
@@ -65,8 +66,8 @@ func (d *difference) texts(side int) texts {
 	}
 	for i := range f.Policy.Spec.Levels {
 		l := &f.Policy.Spec.Levels[i]
-		for _, axis := range axes {
-			where, s := nameOf(d.levels, side, l.Name)+" "+string(axis), standardOf(l, axis)
+		for _, axis := range decision.Axes() {
+			where, s := nameOf(d.levels, side, l.Name)+" "+string(axis), decision.StandardOf(l, axis)
 			t[where+": why it is left open"], t[where+": why nothing is required"] = s.Unspecified, s.NotRequired
 			sources(where, s.Safeguards)
 		}

@@ -1,4 +1,4 @@
-package decision_test
+package diff_test
 
 import (
 	"slices"
@@ -8,13 +8,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 // TestDiffOfRules holds how changes of the rules on assessments, of the lease, of how Safeguards are verified and of
 // mere words are told and judged.
 func TestDiffOfRules(t *testing.T) {
-	rename := func(f *decision.Framework, from, to string) {
+	rename := func(f *diff.Framework, from, to string) {
 		f.Safeguards[to] = f.Safeguards[from]
 		delete(f.Safeguards, from)
 		for i := range f.Policy.Spec.Levels {
@@ -30,7 +30,7 @@ func TestDiffOfRules(t *testing.T) {
 	}
 	checkDiff(t, map[string]diffCase{
 		"a definition": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "CBRN-3").Definition = "cannot do it"
 			},
 			want: []string{
@@ -38,7 +38,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"what the API fills in": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Lease = hours(1)
 				f.Policy.Spec.Assessment.Supersession, f.Policy.Spec.Assessment.Stale = v1alpha1.SupersedeNamed, v1alpha1.TreatAsReached
 				f.Policy.Spec.Levels[0].Security.Safeguards[0].Force = v1alpha1.ForceBinding
@@ -47,10 +47,10 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a longer lease": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Lease = hours(1)
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Lease = hours(2)
 			},
 			want: []string{
@@ -58,15 +58,15 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"leases that are the same in whole seconds": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Lease = &metav1.Duration{Duration: 60 * time.Second}
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Lease = &metav1.Duration{Duration: 61 * time.Second}
 			},
 		},
 		"assessments count longer": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.MaxAgeMonths = new(int32(12))
 			},
 			want: []string{
@@ -74,7 +74,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"assessments count for ever": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.MaxAgeMonths = nil
 			},
 			want: []string{
@@ -82,7 +82,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"growth counts": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.MaxComputeFactor = new(int32(4))
 			},
 			want: []string{
@@ -90,7 +90,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"no rules at all": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment = nil
 			},
 			want: []string{
@@ -99,7 +99,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"models are held unassessed": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.Unassessed = v1alpha1.TreatHold
 			},
 			want: []string{
@@ -107,7 +107,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a treatment that is not known": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.Stale = "Ignore"
 			},
 			want: []string{
@@ -115,10 +115,10 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"nothing is superseded": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.Supersession = v1alpha1.SupersedeIndependentEvaluator
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.Supersession = v1alpha1.SupersedeNever
 			},
 			want: []string{
@@ -126,11 +126,11 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"rules where no threshold leads to anything": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment = nil
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[4:]
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment = &v1alpha1.AssessmentRules{MaxAgeMonths: new(int32(6))}
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[4:]
 			},
@@ -139,11 +139,11 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"rules where no threshold leads to anything but being held": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment = nil
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[4:]
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment = &v1alpha1.AssessmentRules{MaxAgeMonths: new(int32(6)), Stale: v1alpha1.TreatHold}
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[4:]
 			},
@@ -153,7 +153,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a safeguard's name": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				rename(f, "image-pinned", "images-by-digest")
 			},
 			want: []string{
@@ -161,7 +161,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a safeguard's name and what it checks": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				rename(f, "image-pinned", "images-by-digest")
 				change(f, "images-by-digest", func(s *v1alpha1.SafeguardSpec) { s.PodRule.Validations = s.PodRule.Validations[:1] })
 			},
@@ -171,7 +171,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"an expression more": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) {
 					s.PodRule.Validations = append(s.PodRule.Validations, v1alpha1.PodValidation{Expression: "true", Message: "m"})
 				})
@@ -182,7 +182,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"an expression less": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "image-pinned", func(s *v1alpha1.SafeguardSpec) { s.PodRule.Validations = s.PodRule.Validations[1:] })
 			},
 			want: []string{
@@ -191,7 +191,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"an expression by another": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) { s.PodRule.Validations[0].Expression = "true" })
 			},
 			want: []string{
@@ -200,7 +200,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"expressions in another order and layout": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "image-pinned", func(s *v1alpha1.SafeguardSpec) {
 					slices.Reverse(s.PodRule.Validations)
 					s.PodRule.Validations[1].Expression = "object.spec.containers.all(c,\n    c.image.contains(\"@sha256:\"))\n"
@@ -208,12 +208,12 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"another layout where that takes more than a glance": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) {
 					s.PodRule.Validations[0].Expression = "true || // false &&\nfalse"
 				})
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) {
 					s.PodRule.Validations[0].Expression = "true || // false && false"
 				})
@@ -224,7 +224,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a policy where there was none": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy = nil
 			},
 			want: []string{
@@ -232,7 +232,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a space in a text of an expression": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "classifier", func(s *v1alpha1.SafeguardSpec) {
 					s.PodRule.Validations[0].Expression = "object.spec.containers.exists(c, c.name == 'guard ')"
 				})
@@ -243,7 +243,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a range more": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "egress-closed", func(s *v1alpha1.SafeguardSpec) {
 					s.Resource.Egress.AllowedCIDRs = []string{"192.0.2.0/24", "10.0.0.0/8"}
 				})
@@ -253,7 +253,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a range less": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "egress-closed", func(s *v1alpha1.SafeguardSpec) { s.Resource.Egress.AllowedCIDRs = nil })
 			},
 			want: []string{
@@ -261,7 +261,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"another method": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "egress-closed", func(s *v1alpha1.SafeguardSpec) {
 					s.Resource, s.Evidence = nil, &v1alpha1.EvidenceRule{PredicateType: "urn:egress", Issuer: "network team"}
 				})
@@ -272,7 +272,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"evidence that may be older": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.MaxAgeDays = nil })
 			},
 			want: []string{
@@ -280,7 +280,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"evidence by others": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Issuer = "anybody" })
 			},
 			want: []string{
@@ -289,7 +289,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"evidence by more signers": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Signers = []string{"policy-team", "sales"} })
 			},
 			want: []string{
@@ -297,7 +297,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"evidence by two": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Threshold = 2 })
 			},
 			want: []string{
@@ -305,7 +305,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"evidence about something else": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Binding = v1alpha1.BindEnvironment })
 			},
 			want: []string{
@@ -314,7 +314,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"evidence on a condition": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "usage-policy", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Condition = "predicate.score > 0.9" })
 			},
 			want: []string{
@@ -322,7 +322,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a signer more": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Trust = &v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "policy-team", Keyless: &v1alpha1.KeylessIdentity{Issuer: "i", Identity: "j"}}}}
 			},
 			want: []string{
@@ -330,7 +330,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a signer that no safeguard names": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Trust = &v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "sales", Keyless: &v1alpha1.KeylessIdentity{Issuer: "i", Identity: "j"}}}}
 			},
 			want: []string{
@@ -338,7 +338,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a safeguard that does not exist any more": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				delete(f.Safeguards, "classifier")
 			},
 			want: []string{
@@ -346,7 +346,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a method of a safeguard that holds nobody": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				change(f, "vetting", func(s *v1alpha1.SafeguardSpec) { s.Evidence.Issuer = "anybody" })
 			},
 			want: []string{
@@ -355,12 +355,12 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"a safeguard that no policy names": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Safeguards["other"] = v1alpha1.SafeguardSpec{Title: "other"}
 			},
 		},
 		"wording": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Title, f.Policy.Spec.Source.Version = "RSP, second edition", "2"
 				f.Policy.Spec.ReplacementsPerMinute = new(int32(0))
 				f.Policy.Spec.SignOffs = []v1alpha1.SignOff{{Role: "RSO", Purpose: "approves"}}
@@ -387,7 +387,7 @@ func TestDiffOfRules(t *testing.T) {
 			},
 		},
 		"no policy at all": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy = nil
 			},
 			want: []string{

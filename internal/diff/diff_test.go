@@ -1,11 +1,11 @@
-package decision_test
+package diff_test
 
 import (
 	"slices"
 	"testing"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
-	"github.com/interlock-dev/interlock/internal/decision"
+	"github.com/interlock-dev/interlock/internal/diff"
 )
 
 // TestDiffOfWhatIsAsked holds how changes of levels, thresholds, obligations and steps are told and judged.
@@ -14,7 +14,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 	checkDiff(t, map[string]diffCase{
 		"nothing": {},
 		"an obligation less": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Security = v1alpha1.Standard{NotRequired: "not any more"}
 			},
 			want: []string{
@@ -23,7 +23,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"an obligation more, for one audience": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				l := &f.Policy.Spec.Levels[1]
 				l.Security.Safeguards = append(l.Security.Safeguards, v1alpha1.Obligation{Safeguard: "vetting", Audiences: []v1alpha1.Audience{general}})
 			},
@@ -33,10 +33,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"audiences that change": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Deployment.Safeguards[0].Audiences = []v1alpha1.Audience{general}
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Deployment.Safeguards[0].Audiences = []v1alpha1.Audience{trusted}
 			},
 			want: []string{
@@ -45,7 +45,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a safeguard that moves up": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				from, to := &f.Policy.Spec.Levels[0].Deployment, &f.Policy.Spec.Levels[1].Deployment
 				to.Safeguards = append(to.Safeguards, from.Safeguards...)
 				*from = v1alpha1.Standard{NotRequired: "moved"}
@@ -56,7 +56,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a safeguard that moves down": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				from, to := &f.Policy.Spec.Levels[1].Security, &f.Policy.Spec.Levels[0].Security
 				to.Safeguards = append(to.Safeguards, from.Safeguards...)
 				*from = v1alpha1.Standard{NotRequired: "moved"}
@@ -68,10 +68,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a safeguard that moves where nobody is asked otherwise": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.BaselineLevel = "ASL-3"
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.BaselineLevel = "ASL-3"
 				from, to := &f.Policy.Spec.Levels[0].Deployment, &f.Policy.Spec.Levels[1].Security
 				to.Safeguards = append(to.Safeguards, from.Safeguards...)
@@ -83,7 +83,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a safeguard that is asked for twice": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				l := &f.Policy.Spec.Levels[1]
 				l.Security.Safeguards = append(l.Security.Safeguards, obligation("image-pinned"))
 			},
@@ -92,7 +92,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a force that no longer holds": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].Deployment.Safeguards[0].Force = v1alpha1.ForceDiscretionary
 			},
 			want: []string{
@@ -100,7 +100,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a force that holds as well": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Security.Safeguards[0].Force = v1alpha1.ForceLaw
 			},
 			want: []string{
@@ -108,7 +108,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"what holds nobody": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				l := &f.Policy.Spec.Levels[1].Deployment
 				l.Safeguards = l.Safeguards[:1]
 			},
@@ -117,10 +117,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a proof that may be weaker": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Security.Safeguards[0].MinimumStrength = v1alpha1.StrengthEnforced
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Security.Safeguards[0].MinimumStrength = v1alpha1.StrengthAttested
 			},
 			want: []string{
@@ -128,7 +128,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a proof of an unknown strength": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Security.Safeguards[0].MinimumStrength = "Sworn"
 			},
 			want: []string{
@@ -136,7 +136,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"the baseline": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.BaselineLevel = "ASL-3"
 			},
 			want: []string{
@@ -148,7 +148,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a baseline that is no level": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.BaselineLevel = "ASL-9"
 			},
 			want: []string{
@@ -162,7 +162,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a level that is no longer left open": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[2].Security = v1alpha1.Standard{Safeguards: []v1alpha1.Obligation{obligation("affirmative-case")}}
 			},
 			want: []string{
@@ -173,7 +173,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a level that says nothing at all": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[2].Security = v1alpha1.Standard{}
 			},
 			want: []string{
@@ -181,10 +181,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a level that says it requires nothing": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[2].Security = v1alpha1.Standard{}
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[2].Security = v1alpha1.Standard{NotRequired: "really nothing"}
 			},
 			want: []string{
@@ -194,7 +194,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a level that goes": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels = f.Policy.Spec.Levels[:2]
 				threshold(f, "CBRN-4").Demands[0].Level = "ASL-3"
 			},
@@ -206,7 +206,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a level in between": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels = slices.Insert(f.Policy.Spec.Levels, 1, v1alpha1.Level{Name: "ASL-2+",
 					Deployment: v1alpha1.Standard{NotRequired: "as below"}, Security: v1alpha1.Standard{Safeguards: []v1alpha1.Obligation{obligation("affirmative-case")}}})
 			},
@@ -217,7 +217,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a level that adds nothing": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels = slices.Insert(f.Policy.Spec.Levels, 1, v1alpha1.Level{Name: "ASL-2+",
 					Deployment: v1alpha1.Standard{NotRequired: "as below"}, Security: v1alpha1.Standard{NotRequired: "as below"}})
 			},
@@ -226,7 +226,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a level's name": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].Name = "L3"
 				for i := range f.Policy.Spec.Thresholds {
 					for j := range f.Policy.Spec.Thresholds[i].Demands {
@@ -241,7 +241,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"another level in its place": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[2] = v1alpha1.Level{Name: "SL4",
 					Deployment: v1alpha1.Standard{NotRequired: "nothing is published"}, Security: v1alpha1.Standard{Safeguards: []v1alpha1.Obligation{obligation("affirmative-case")}}}
 				threshold(f, "CBRN-4").Demands[0].Level = "SL4"
@@ -256,7 +256,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a threshold less, while more is asked of every model": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Security.Safeguards = append(f.Policy.Spec.Levels[0].Security.Safeguards, obligation("affirmative-case"))
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[1:]
 			},
@@ -269,7 +269,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a baseline's name": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].Name, f.Policy.Spec.BaselineLevel = "L2", "L2"
 			},
 			want: []string{
@@ -277,7 +277,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"levels in another order": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				slices.Reverse(f.Policy.Spec.Levels[:2])
 			},
 			want: []string{
@@ -289,7 +289,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a threshold less": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[1:]
 			},
 			want: []string{
@@ -300,7 +300,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a threshold that was only watched": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[:4]
 			},
 			want: []string{
@@ -308,10 +308,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a threshold that was only watched, where none is held unassessed": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.Inconclusive = ""
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Assessment.Inconclusive = ""
 				f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[:4]
 			},
@@ -320,7 +320,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a threshold by another name": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "CBRN-3").Name = "Chem-bio"
 			},
 			want: []string{
@@ -335,7 +335,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a demand on the other axis": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				d := threshold(f, "R&D-4")
 				d.Demands[0].Axis = v1alpha1.AxisDeployment
 			},
@@ -347,7 +347,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a demand of a higher level": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "R&D-4").Demands[0].Level = "ASL-4"
 			},
 			want: []string{
@@ -356,7 +356,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a demand that only recommends": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "R&D-4").Demands[0].Force = v1alpha1.ForceRecommendation
 			},
 			want: []string{
@@ -365,7 +365,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a demand that binds": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "Cyber").Demands[0].Force = ""
 			},
 			want: []string{
@@ -374,7 +374,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a demand of no level": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "R&D-4").Demands[0].Level = "ASL-9"
 			},
 			want: []string{
@@ -383,7 +383,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a safeguard besides a level": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "R&D-4").Safeguards = threshold(f, "R&D-4").Safeguards[1:]
 			},
 			want: []string{
@@ -392,7 +392,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"what a threshold leaves open": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				threshold(f, "CBRN-3").Unspecified = "there is more"
 			},
 			want: []string{
@@ -402,7 +402,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"thresholds, obligations and demands in another order": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				slices.Reverse(f.Policy.Spec.Thresholds)
 				slices.Reverse(threshold(f, "R&D-4").Safeguards)
 				slices.Reverse(threshold(f, "CBRN-3").Demands)
@@ -410,7 +410,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a step on shortfall": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(1), nil)
 			},
 			want: []string{
@@ -418,7 +418,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a step at the baseline": {
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[0].OnShortfall = evict(nil, hours(2))
 			},
 			want: []string{
@@ -426,10 +426,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a step that comes later": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(1), hours(3))
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(2), hours(3))
 			},
 			want: []string{
@@ -437,10 +437,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"a step that comes later and force that comes sooner": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(1), hours(4))
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(2), hours(3))
 			},
 			want: []string{
@@ -449,10 +449,10 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 		},
 		"steps written otherwise": {
-			before: func(f *decision.Framework) {
+			before: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(nil, nil)
 			},
-			after: func(f *decision.Framework) {
+			after: func(f *diff.Framework) {
 				f.Policy.Spec.Levels[1].OnShortfall = evict(hours(0), nil)
 			},
 		},

@@ -1,4 +1,4 @@
-package decision
+package diff
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // compareAuthority lists what changes of who has to approve, of what may be waived, and for how long.
@@ -15,7 +16,7 @@ func (d *difference) compareAuthority() {
 		if !p.both() {
 			continue
 		}
-		at := [2]int{level(d.before.Policy, p.before), level(d.after.Policy, p.after)}
+		at := [2]int{decision.LevelPlace(d.before.Policy, p.before), decision.LevelPlace(d.after.Policy, p.after)}
 		d.compareSignOffs(p.name(), at)
 		was, is := waivable(d.before.Policy, at[0]), waivable(d.after.Policy, at[1])
 		if was != is {
@@ -33,14 +34,14 @@ func (d *difference) compareAuthority() {
 
 // compareSignOffs lists how many people have to approve what at a level, by role.
 func (d *difference) compareSignOffs(name string, at [2]int) {
-	for _, kind := range subjectKinds {
-		before, after := askedSignOffs(d.before.Policy, kind, at[0]), askedSignOffs(d.after.Policy, kind, at[1])
+	for _, kind := range decision.SubjectKinds() {
+		before, after := decision.RequiredSignOffs(d.before.Policy, kind, at[0]), decision.RequiredSignOffs(d.after.Policy, kind, at[1])
 		if kind == v1alpha1.SubjectWaiver && (len(before) == 0 || len(after) == 0) {
 			continue // where nobody may approve one there is none
 		}
 		var roles []string
 		for _, a := range slices.Concat(before, after) {
-			roles = append(roles, a.role)
+			roles = append(roles, a.Role)
 		}
 		slices.Sort(roles)
 		for _, role := range slices.Compact(roles) {
@@ -60,13 +61,13 @@ type say struct {
 	serviceAccounts []string
 }
 
-func peopleIn(asked []askedSignOff, role string) say {
+func peopleIn(asked []decision.RequiredSignOff, role string) say {
 	var s say
 	for _, a := range asked {
-		if a.role == role {
-			s.people += a.people()
-			s.notice = append(s.notice, a.rule.NoticeTo...)
-			for _, right := range a.rule.ServiceAccounts {
+		if a.Role == role {
+			s.people += a.People
+			s.notice = append(s.notice, a.Rule.NoticeTo...)
+			for _, right := range a.Rule.ServiceAccounts {
 				s.serviceAccounts = append(s.serviceAccounts, strings.ToLower(string(right)))
 			}
 		}
@@ -102,10 +103,10 @@ func (s say) String() string {
 
 // waivable is the longest waiver at a level; zero, there can be none.
 func waivable(policy *v1alpha1.ScalingPolicy, at int) time.Duration {
-	if len(askedSignOffs(policy, v1alpha1.SubjectWaiver, at)) == 0 {
+	if len(decision.RequiredSignOffs(policy, v1alpha1.SubjectWaiver, at)) == 0 {
 		return 0
 	}
-	return longestWaiver(policy, at)
+	return decision.LongestWaiver(policy, at)
 }
 
 func waiverText(longest time.Duration) string {
@@ -118,7 +119,7 @@ func waiverText(longest time.Duration) string {
 // unwaivable says whether any obligation of a policy keeps a Safeguard from being waived.
 func unwaivable(policy *v1alpha1.ScalingPolicy, safeguard string) bool {
 	never := func(obligations []v1alpha1.Obligation) bool {
-		return slices.ContainsFunc(obligations, func(o v1alpha1.Obligation) bool { return o.Safeguard == safeguard && isUnwaivable(&o) })
+		return slices.ContainsFunc(obligations, func(o v1alpha1.Obligation) bool { return o.Safeguard == safeguard && decision.IsUnwaivable(&o) })
 	}
 	return slices.ContainsFunc(policy.Spec.Levels, func(l v1alpha1.Level) bool { return never(l.Deployment.Safeguards) || never(l.Security.Safeguards) }) ||
 		slices.ContainsFunc(policy.Spec.Thresholds, func(t v1alpha1.Threshold) bool { return never(t.Safeguards) })

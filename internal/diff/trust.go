@@ -1,4 +1,4 @@
-package decision
+package diff
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // trusted is what a policy says of one signer; nothing, if it says nothing.
@@ -45,9 +46,9 @@ func trustOf(policy *v1alpha1.ScalingPolicy) map[string]trusted {
 	}
 	for i := range policy.Spec.Trust.Signers {
 		s := &policy.Spec.Trust.Signers[i]
-		t := trusted{credential: "key " + digestOf([]byte(strings.TrimSpace(s.Key))), from: seconds(s.NotBefore, math.MinInt64), until: seconds(s.NotAfter, math.MaxInt64)}
+		t := trusted{credential: "key " + decision.DigestOfText(strings.TrimSpace(s.Key)), from: seconds(s.NotBefore, math.MinInt64), until: seconds(s.NotAfter, math.MaxInt64)}
 		if k := s.Keyless; k != nil {
-			t.credential = fmt.Sprintf("%s of %s by root %s", k.Identity, k.Issuer, digestOf([]byte(policy.Spec.Trust.TrustedRoot)))
+			t.credential = fmt.Sprintf("%s of %s by root %s", k.Identity, k.Issuer, decision.DigestOfText(policy.Spec.Trust.TrustedRoot))
 		}
 		if s.Revoked != nil {
 			t.until = min(t.until, seconds(s.Revoked.At, math.MinInt64))

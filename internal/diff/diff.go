@@ -1,4 +1,7 @@
-package decision
+// Package diff owns what a change of a policy weakens.
+//
+// It puts models of every kind to both policies, and compares what internal/decision asks of them. It is pure.
+package diff
 
 import (
 	"cmp"
@@ -8,6 +11,7 @@ import (
 	"time"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
+	"github.com/interlock-dev/interlock/internal/decision"
 )
 
 // Framework is a policy with the Safeguards that it names.
@@ -73,7 +77,7 @@ type Change struct {
 	Why string
 }
 
-// Diff says how one framework differs from another that replaces it, weakening changes first.
+// Compare says how one framework differs from another that replaces it, weakening changes first.
 //
 // It is judged by what is required of models: a finite set of them is put to the same derivation as real ones under both
 // policies. That set tells all there is to tell, since requirements only add up: a model is asked for whatever any of the
@@ -85,7 +89,7 @@ type Change struct {
 // the same reason a standard that is no longer left open weakens: models that nothing could clear now can be cleared.
 //
 // Diff(a, a) is empty, and Diff(b, a) lists what Diff(a, b) does, the other way round.
-func Diff(before, after Framework) []Change {
+func Compare(before, after Framework) []Change {
 	if before.Policy == nil || after.Policy == nil {
 		return diffOfNone(before.Policy, after.Policy)
 	}
@@ -150,12 +154,15 @@ func raised[T cmp.Ordered](before, after T) shift {
 	return shift{weaker: after < before, stronger: after > before}
 }
 
-// maxChange is enough for the longest expression; what anybody wrote goes to terminals, so it is put on one line.
-const maxChange = 8192
+// What anybody wrote goes to terminals, so it is put on one line. The longest expression has room in maxChange.
+const (
+	maxText   = 1024
+	maxChange = 8192
+)
 
 // note lists a change, as two if it both weakens and strengthens.
 func (d *difference) note(c Change, s shift) {
-	c.Where, c.Before, c.After = OneLine(c.Where, maxMessage), OneLine(c.Before, maxChange), OneLine(c.After, maxChange)
+	c.Where, c.Before, c.After = decision.OneLine(c.Where, maxText), decision.OneLine(c.Before, maxChange), decision.OneLine(c.After, maxChange)
 	if s.weaker {
 		c.Effect = Weakens
 		d.changes = append(d.changes, c)
@@ -183,8 +190,8 @@ func newDifference(before, after Framework) *difference {
 func pairLevels(before, after *v1alpha1.ScalingPolicy) []pair {
 	gone, added := levelsBetween(before, after), levelsBetween(after, before)
 	var pairs []pair
-	for _, last := range append([]string{""}, levelNames(before)...) {
-		if last != "" && level(after, last) >= 0 {
+	for _, last := range append([]string{""}, decision.EveryLevel(before)...) {
+		if last != "" && decision.LevelPlace(after, last) >= 0 {
 			pairs = append(pairs, pair{last, last})
 		}
 		left := added[last]
@@ -210,8 +217,8 @@ func pairLevels(before, after *v1alpha1.ScalingPolicy) []pair {
 func levelsBetween(p, other *v1alpha1.ScalingPolicy) map[string][]string {
 	between := map[string][]string{}
 	last := ""
-	for _, name := range levelNames(p) {
-		if level(other, name) >= 0 {
+	for _, name := range decision.EveryLevel(p) {
+		if decision.LevelPlace(other, name) >= 0 {
 			last = name
 		} else {
 			between[last] = append(between[last], name)
@@ -223,9 +230,9 @@ func levelsBetween(p, other *v1alpha1.ScalingPolicy) map[string][]string {
 // addsOf writes which Safeguards a level adds on each axis.
 func addsOf(p *v1alpha1.ScalingPolicy, name string) string {
 	var parts []string
-	l := &p.Spec.Levels[level(p, name)]
-	for _, axis := range axes {
-		s := standardOf(l, axis)
+	l := &p.Spec.Levels[decision.LevelPlace(p, name)]
+	for _, axis := range decision.Axes() {
+		s := decision.StandardOf(l, axis)
 		parts = append(parts, fmt.Sprintf("%s is left open: %t", axis, s.Unspecified != ""))
 		for _, o := range s.Safeguards {
 			parts = append(parts, fmt.Sprintf("%s %s", axis, o.Safeguard))
@@ -238,7 +245,7 @@ func addsOf(p *v1alpha1.ScalingPolicy, name string) string {
 // pairSafeguards pairs the Safeguards that the policies name by name. Those that are left and are verified in the same
 // way are renamed.
 func pairSafeguards(before, after Framework) []pair {
-	was, is := Named(before.Policy), Named(after.Policy)
+	was, is := decision.Named(before.Policy), decision.Named(after.Policy)
 	var pairs []pair
 	left := map[string][]string{}
 	for _, name := range is {
@@ -301,7 +308,7 @@ func (d *difference) compareLevels() {
 // order writes the order of the levels that both have.
 func (d *difference) order(side int) string {
 	var names []string
-	for _, name := range levelNames(d.side(side).Policy) {
+	for _, name := range decision.EveryLevel(d.side(side).Policy) {
 		if i := slices.IndexFunc(d.levels, func(p pair) bool { return p.of(side) == name }); i >= 0 && d.levels[i].both() {
 			names = append(names, d.levels[i].name())
 		}
@@ -353,7 +360,7 @@ func (d *difference) leadsTo(side int, name string) string {
 		}
 		for _, demand := range t.Demands {
 			part := fmt.Sprintf("%s %s", nameOf(d.levels, side, demand.Level), demand.Axis)
-			if force := orBinding(demand.Force); force != v1alpha1.ForceBinding {
+			if force := decision.ForceOf(demand.Force); force != v1alpha1.ForceBinding {
 				part += fmt.Sprintf(" (%s)", force)
 			}
 			parts = append(parts, part)
@@ -382,7 +389,7 @@ func nameOf(pairs []pair, side int, name string) string {
 
 // terms writes on what terms an obligation asks for its Safeguard.
 func terms(o v1alpha1.Obligation) string {
-	parts := []string{string(orBinding(o.Force))}
+	parts := []string{string(decision.ForceOf(o.Force))}
 	if o.MinimumStrength != "" {
 		parts = append(parts, "at least "+string(o.MinimumStrength))
 	}
@@ -395,7 +402,7 @@ func terms(o v1alpha1.Obligation) string {
 // compareLease compares how long models keep scaling with nobody to decide.
 func (d *difference) compareLease() {
 	lease := func(f Framework) time.Duration {
-		end, renew := LeaseEnd(f.Policy, time.Time{})
+		end, renew := decision.LeaseEnd(f.Policy, time.Time{})
 		return 2 * end.Sub(renew)
 	}
 	if before, after := lease(d.before), lease(d.after); before != after {
