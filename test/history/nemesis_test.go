@@ -125,9 +125,9 @@ func (w *world) note(t *testing.T, from time.Time, i interference) {
 func (w *world) haunt(ctx context.Context, t *testing.T, r *rand.Rand) {
 	all := append(w.storeInterferences(), w.managerInterferences()...)
 	for {
-		rest(ctx, r, 500*time.Millisecond, 6*time.Second)
+		w.wait(ctx, t, r, 500*time.Millisecond, 6*time.Second)
 		if r.IntN(6) == 0 {
-			rest(ctx, r, recovery, 3*recovery)
+			w.wait(ctx, t, r, recovery, 3*recovery)
 		}
 		if ctx.Err() != nil {
 			break
@@ -137,10 +137,20 @@ func (w *world) haunt(ctx context.Context, t *testing.T, r *rand.Rand) {
 			t.Logf("%s: %v", i.name, err)
 		}
 		w.note(t, began, i)
-		for _, s := range w.seats {
-			w.revive(t, r, s)
-		}
 	}
+	w.reviveAll(t, r)
+}
+
+// wait rests between two times, and starts managers that end meanwhile, as a kubelet does.
+func (w *world) wait(ctx context.Context, t *testing.T, r *rand.Rand, least, most time.Duration) {
+	until := time.Now().Add(least + time.Duration(r.Int64N(int64(most-least))))
+	for ctx.Err() == nil && time.Now().Before(until) {
+		w.reviveAll(t, r)
+		rest(ctx, r, 400*time.Millisecond, 600*time.Millisecond)
+	}
+}
+
+func (w *world) reviveAll(t *testing.T, r *rand.Rand) {
 	for _, s := range w.seats {
 		w.revive(t, r, s)
 	}

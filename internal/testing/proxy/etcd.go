@@ -128,6 +128,7 @@ type etcdListener struct {
 	proxy *Etcd
 }
 
+// Accept gives the next connection that came while etcd could be reached.
 func (l etcdListener) Accept() (net.Conn, error) {
 	for {
 		near, err := l.Listener.Accept()

@@ -256,6 +256,12 @@ func TestRecord(t *testing.T) {
 		"a lease is renewed as the revocation is decided": {
 			events: join(clears, []Event{at(9, 20, Clearance, here, until(7200))}, revokes),
 			record: []Decision{decided(0, true), decided(19.9, false)}},
+		"the revocation is decided before the clearance is written": {
+			events: []Event{at(1, 0, Cause, here), at(2, 1.1, Clearance, here), at(3, 0.9, Cause, gone), at(4, 1.3, Clearance, gone)},
+			record: []Decision{decided(0, true), decided(0, false)}},
+		"the revocation of the clearance before is recorded, and this one's is not": {
+			events: join(again, []Event{at(30, 50, Cause, gone), at(31, 50.1, Clearance, gone)}),
+			record: []Decision{decided(0, true), decided(20, false), decided(40, true)}, want: []string{RuleRecord}},
 		"cleared and revoked within a second": {
 			events: []Event{at(1, 0, Cause, here), at(2, 0.5, Clearance, here), at(3, 0.7, Cause, gone), at(4, 0.9, Clearance, gone)},
 			record: []Decision{decided(0, true), decided(0, false)}},

@@ -68,10 +68,17 @@ func (c *checker) revocationRecorded(m *model, now time.Time) {
 	if c.history.Record == nil || m.came.IsZero() || c.unhindered(m.changed.At, now) <= c.bounds.Revoked {
 		return
 	}
-	came := m.came.Truncate(time.Second) // as the record has it
-	if !slices.ContainsFunc(c.history.Record, func(d Decision) bool {
-		return d.Model == m.name && !d.Cleared && !d.At.Before(came) && !d.At.After(now)
-	}) {
+	revoked := false // by a decision that follows the one which cleared the model
+	for _, d := range c.history.Record {
+		switch {
+		case d.Model != m.name || d.At.After(now):
+		case !d.Cleared:
+			revoked = true
+		case !d.At.After(m.came):
+			revoked = false
+		}
+	}
+	if !revoked {
 		c.violate(RuleRecord, m.changed, "the record does not have that it was revoked")
 	}
 }
