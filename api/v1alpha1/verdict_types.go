@@ -229,6 +229,16 @@ type ThresholdResult struct {
 	// +optional
 	TreatedAs Treatment `json:"treatedAs,omitempty"`
 
+	// message says why no assessment rules it out; absent where one does, or finds it reached.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// remedy says what to do about that.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Remedy string `json:"remedy,omitempty"`
+
 	// validUntil is when the assessment that rules it out becomes too old; absent, it does not.
 	// +optional
 	ValidUntil *metav1.Time `json:"validUntil,omitempty"`

@@ -29,8 +29,9 @@ func held() *v1alpha1.ModelDeployment {
 			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSafeguardsMissing, Message: "egress is missing" + escapes},
 			{Type: v1alpha1.ConditionWaived, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSafeguardsWaived, Message: "not repeated"},
 			{Type: v1alpha1.ConditionRecorded, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotRecorded, Message: "the disk is full"}},
-		Disputed:      "declared ASL-2",
-		Thresholds:    []v1alpha1.ThresholdResult{{Name: "CBRN-3", State: "RuledOut", Assessment: "may", ValidUntil: later}, {Name: "Cyber", State: v1alpha1.ThresholdStale, TreatedAs: "Reached"}},
+		Disputed: "declared ASL-2",
+		Thresholds: []v1alpha1.ThresholdResult{{Name: "CBRN-3", State: "RuledOut", Assessment: "may", ValidUntil: later}, {Name: "Cyber", State: v1alpha1.ThresholdStale, Assessment: "april", TreatedAs: v1alpha1.TreatAsReached,
+			Message: "CapabilityAssessment april ruled it out for 6 months, until 2026-10-01T00:00:00Z", Remedy: "assess the model again"}},
 		SafeguardsMet: "1/3, 1 waived",
 		Safeguards: []v1alpha1.SafeguardResult{
 			{Name: "audited", RequiredBy: []string{"Security ASL-2"}, Force: v1alpha1.ForceBinding, State: v1alpha1.SafeguardSatisfied, Strength: v1alpha1.StrengthAttested, Message: "signed by red-team", ValidUntil: later},

@@ -201,14 +201,23 @@ func decisionFacts(md *v1alpha1.ModelDeployment) (f facts) {
 	return f
 }
 
-// thresholdText says what the assessments say of a threshold, and what follows.
+// thresholdText says what the assessments say of a threshold, why, what follows, and what to do.
 func thresholdText(t *v1alpha1.ThresholdResult) string {
 	text := fmt.Sprintf("%s: %s", t.Name, t.State)
-	if t.Assessment != "" {
+	switch {
+	case t.Message != "":
+		text += ", since " + t.Message
+	case t.Assessment != "":
 		text += " by " + t.Assessment
 	}
-	if t.TreatedAs != "" {
-		text += fmt.Sprintf(", treated as %s", t.TreatedAs)
+	switch {
+	case t.TreatedAs == v1alpha1.TreatHold:
+		text += "; the model is held for that"
+	case t.TreatedAs == v1alpha1.TreatAsReached && t.State != v1alpha1.ThresholdState(v1alpha1.AssessmentReached):
+		text += "; it counts as reached"
+	}
+	if t.Remedy != "" {
+		text += "; to settle it, " + t.Remedy
 	}
 	return text
 }

@@ -42,8 +42,10 @@ func (t *threshold) asks() bool { return t.treatment != "" }
 // holds says whether the policy holds the model, whatever safeguards it has.
 func (t *threshold) holds() bool { return t.treatment == v1alpha1.TreatHold }
 
-func (t *threshold) result() v1alpha1.ThresholdResult {
+func (t *threshold) result(in Input) v1alpha1.ThresholdResult {
 	r := v1alpha1.ThresholdResult{Name: t.definition.Name, State: t.state(), TreatedAs: t.treatment}
+	message, remedy := t.unsettled(in)
+	r.Message, r.Remedy = OneLine(message, maxMessage), OneLine(remedy, maxRemedy)
 	if t.by != nil {
 		r.Assessment = t.by.Name
 	}
@@ -61,7 +63,7 @@ func Assessed(in Input) []v1alpha1.ThresholdResult {
 	thresholds := assess(in)
 	results := make([]v1alpha1.ThresholdResult, 0, len(thresholds))
 	for i := range thresholds {
-		results = append(results, thresholds[i].result())
+		results = append(results, thresholds[i].result(in))
 	}
 	return results
 }

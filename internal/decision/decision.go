@@ -157,7 +157,7 @@ func decide(in Input) Verdict {
 	v.judge(in, req, waivers)
 	v.exempt(waivers)
 	v.wait(in.Now, waivers)
-	notAssessed := v.weigh(req.thresholds)
+	notAssessed := v.weigh(in, req.thresholds)
 	notApproved := v.signOff(in, req, waiverSignOffs)
 
 	switch {
@@ -182,11 +182,11 @@ func decide(in Input) Verdict {
 }
 
 // weigh notes what the assessments say of each threshold, and returns those for which the policy holds the model.
-func (v *Verdict) weigh(thresholds []threshold) (notAssessed []string) {
+func (v *Verdict) weigh(in Input, thresholds []threshold) (notAssessed []string) {
 	v.Thresholds = make([]v1alpha1.ThresholdResult, 0, len(thresholds))
 	for i := range thresholds {
 		t := &thresholds[i]
-		v.Thresholds = append(v.Thresholds, t.result())
+		v.Thresholds = append(v.Thresholds, t.result(in))
 		v.Revisit = Sooner(v.Revisit, t.validUntil())
 		if t.holds() {
 			notAssessed = append(notAssessed, fmt.Sprintf("%s (%s)", t.definition.Name, t.state()))

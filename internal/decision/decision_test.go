@@ -122,11 +122,11 @@ look again at 2026-05-14T09:40:00Z
 `},
 		"a standard that the text leaves open": {
 			in: input(policy, newModel("ASL-4"), all),
-			want: `Held, SafeguardsUnspecified: the safeguards of ASL-4 Security (declared) are unspecified: section 7 leaves it to a later version
+			want: `Held, SafeguardsUnspecified: the policy does not say what ASL-4 Security (declared) asks for: section 7 leaves it to a later version
 `},
 		"a standard that says nothing, beside one left open": {
 			in: input(policy, newModel("ASL-5"), all),
-			want: `Held, SafeguardsUnspecified: the safeguards of ASL-4 Security (declared) are unspecified: section 7 leaves it to a later version; ` +
+			want: `Held, SafeguardsUnspecified: the policy does not say what ASL-4 Security (declared) asks for: section 7 leaves it to a later version; ` +
 				`ASL-5 Security (declared) lists no safeguards and does not say that none is required
 `},
 		"nothing binds": {

@@ -110,7 +110,8 @@ func (req *requirement) demands(policy *v1alpha1.ScalingPolicy) ([]demand, error
 			continue
 		}
 		if t.definition.Unspecified != "" {
-			req.unspecified = append(req.unspecified, fmt.Sprintf("what %s asks for is unspecified: %s", t.why, t.definition.Unspecified))
+			req.unspecified = append(req.unspecified, fmt.Sprintf("the policy does not say all that %s asks for (%s): %s",
+				OneLine(t.definition.Name, maxReason/2), t.state(), t.definition.Unspecified))
 		}
 		for _, axis := range axes {
 			for _, d := range t.definition.Demands {
@@ -150,10 +151,10 @@ func (req *requirement) levels(policy *v1alpha1.ScalingPolicy, axis v1alpha1.Axi
 		req.ask(standard.Safeguards, force, by, audience)
 		switch {
 		case !holds(force) && standard.Unspecified != "":
-			req.reported = append(req.reported, fmt.Sprintf("the safeguards of %s, asked for with force %s, are unspecified: %s", by, force, standard.Unspecified))
+			req.reported = append(req.reported, fmt.Sprintf("the policy does not say what %s asks for with force %s: %s", by, force, standard.Unspecified))
 		case !holds(force):
 		case standard.Unspecified != "":
-			req.unspecified = append(req.unspecified, fmt.Sprintf("the safeguards of %s are unspecified: %s", by, standard.Unspecified))
+			req.unspecified = append(req.unspecified, fmt.Sprintf("the policy does not say what %s asks for: %s", by, standard.Unspecified))
 		case len(standard.Safeguards) == 0:
 			req.unspecified = append(req.unspecified, by+" lists no safeguards and does not say that none is required")
 		}

@@ -93,7 +93,7 @@ levels ASL-2 and ASL-2
 			want: `Cleared, Cleared: all 4 safeguards are in place
 levels ASL-2 and ASL-3
 disputed: declared ASL-2, but R&D-4 Reached asks for ASL-3 Security
-reported: the safeguards of ASL-4 Security (CBRN-4 Reached, Cyber Reached), asked for with force Discretionary, are unspecified: not written yet
+reported: the policy does not say what ASL-4 Security (CBRN-4 Reached, Cyber Reached) asks for with force Discretionary: not written yet
 * CBRN-3 RuledOut by a until 2026-10-14T12:10:00Z
 * CBRN-4 Reached by a, AsReached
 * Cyber Reached by a, AsReached
@@ -107,7 +107,7 @@ reported: the safeguards of ASL-4 Security (CBRN-4 Reached, Cyber Reached), aske
 		"a level that is not written": {
 			outcomes: []string{"CBRN-3 RuledOut", "CBRN-4 Saturated", "R&D-4 RuledOut", "Cyber RuledOut", "Watched RuledOut"},
 			change:   func(in *decision.Input) { in.Policy.Spec.Assessment.Inconclusive = "" },
-			want: `Held, SafeguardsUnspecified: the safeguards of ASL-4 Security (CBRN-4 Saturated) are unspecified: not written yet
+			want: `Held, SafeguardsUnspecified: the policy does not say what ASL-4 Security (CBRN-4 Saturated) asks for: not written yet
 levels ASL-2 and ASL-4
 disputed: declared ASL-2, but CBRN-4 Saturated asks for ASL-4 Security
 * CBRN-3 RuledOut by a until 2026-10-14T12:10:00Z
@@ -169,7 +169,7 @@ levels ASL-3 and ASL-3
 					in.Policy.Spec.Thresholds[i].Unspecified = "a later version says"
 				}
 			},
-			want: `Held, SafeguardsUnspecified: what Cyber Reached asks for is unspecified: a later version says
+			want: `Held, SafeguardsUnspecified: the policy does not say all that Cyber asks for (Reached): a later version says
 levels ASL-2 and ASL-2
 * CBRN-3 RuledOut by a until 2026-10-14T12:10:00Z
 * CBRN-4 RuledOut by a until 2026-10-14T12:10:00Z

@@ -166,8 +166,8 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 				f.Policy.Spec.Levels[2].Security = v1alpha1.Standard{Safeguards: []v1alpha1.Obligation{obligation("affirmative-case")}}
 			},
 			want: []string{
-				"Weakens level ASL-4: nothing clears it -> its safeguards clear it | the safeguards of ASL-4 Security (declared) are unspecified: not written yet",
-				"Weakens threshold CBRN-4: nothing clears it -> its safeguards clear it | the safeguards of ASL-4 Security (CBRN-4 Reached) are unspecified: not written yet",
+				"Weakens level ASL-4: nothing clears it -> its safeguards clear it | the policy does not say what ASL-4 Security (declared) asks for: not written yet",
+				"Weakens threshold CBRN-4: nothing clears it -> its safeguards clear it | the policy does not say what ASL-4 Security (CBRN-4 Reached) asks for: not written yet",
 				"Neutral safeguard affirmative-case: not asked for -> Binding | of models at ASL-4; models that reach CBRN-4, which are held whatever they have",
 				"Neutral text ASL-4 Security: why it is left open: not written yet ->  | it holds no model",
 			},
@@ -200,9 +200,9 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 			want: []string{
 				"Weakens level ASL-4: ASL-4 -> no such level | judged by what is asked at the next level below where it is not there; a model that declares it there is held",
-				"Weakens level ASL-4: nothing clears it -> its safeguards clear it | the safeguards of ASL-4 Security (declared) are unspecified: not written yet",
+				"Weakens level ASL-4: nothing clears it -> its safeguards clear it | the policy does not say what ASL-4 Security (declared) asks for: not written yet",
 				"Weakens threshold CBRN-4: ASL-4 Security -> ASL-3 Security | judged by what is asked of models that reach it",
-				"Weakens threshold CBRN-4: nothing clears it -> its safeguards clear it | the safeguards of ASL-4 Security (CBRN-4 Reached) are unspecified: not written yet",
+				"Weakens threshold CBRN-4: nothing clears it -> its safeguards clear it | the policy does not say what ASL-4 Security (CBRN-4 Reached) asks for: not written yet",
 			},
 		},
 		"a level in between": {
@@ -248,9 +248,9 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 			want: []string{
 				"Weakens level ASL-4: ASL-4 -> no such level | judged by what is asked at the next level below where it is not there; a model that declares it there is held",
-				"Weakens level ASL-4: nothing clears it -> its safeguards clear it | the safeguards of ASL-4 Security (declared) are unspecified: not written yet",
+				"Weakens level ASL-4: nothing clears it -> its safeguards clear it | the policy does not say what ASL-4 Security (declared) asks for: not written yet",
 				"Weakens threshold CBRN-4: ASL-4 Security -> SL4 Security | judged by what is asked of models that reach it",
-				"Weakens threshold CBRN-4: nothing clears it -> its safeguards clear it | the safeguards of ASL-4 Security (CBRN-4 Reached) are unspecified: not written yet",
+				"Weakens threshold CBRN-4: nothing clears it -> its safeguards clear it | the policy does not say what ASL-4 Security (CBRN-4 Reached) asks for: not written yet",
 				"Strengthens level SL4: no such level -> SL4 | judged by what is asked at the next level below where it is not there; a model that declares it there is held",
 				"Strengthens safeguard affirmative-case: not asked for -> Binding | of models at SL4",
 			},
@@ -371,7 +371,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 			want: []string{
 				"Strengthens threshold R&D-4: ASL-3 Security, affirmative-case (Binding, at least Attested), egress-closed (Law) -> ASL-4 Security, affirmative-case (Binding, at least Attested), egress-closed (Law) | judged by what is asked of models that reach it",
-				"Strengthens threshold R&D-4: its safeguards clear it -> nothing clears it | the safeguards of ASL-4 Security (R&D-4 Reached) are unspecified: not written yet",
+				"Strengthens threshold R&D-4: its safeguards clear it -> nothing clears it | the policy does not say what ASL-4 Security (R&D-4 Reached) asks for: not written yet",
 			},
 		},
 		"a demand that only recommends": {
@@ -416,7 +416,7 @@ func TestDiffOfWhatIsAsked(t *testing.T) {
 			},
 			want: []string{
 				"Strengthens threshold CBRN-3: ASL-3 Deployment, ASL-3 Security -> ASL-3 Deployment, ASL-3 Security, what is left open | judged by what is asked of models that reach it",
-				"Strengthens threshold CBRN-3: its safeguards clear it -> nothing clears it | what CBRN-3 Reached asks for is unspecified: there is more",
+				"Strengthens threshold CBRN-3: its safeguards clear it -> nothing clears it | the policy does not say all that CBRN-3 asks for (Reached): there is more",
 				"Neutral text CBRN-3: why it is left open:  -> there is more | it holds no model",
 			},
 		},
