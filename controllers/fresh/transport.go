@@ -60,6 +60,9 @@ func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// WrappedRoundTripper gives what sends the requests, for client-go to cancel them there.
+func (r roundTripper) WrappedRoundTripper() http.RoundTripper { return r.next }
+
 func (r roundTripper) send(request *http.Request) (*http.Response, error) {
 	sent := r.Clock.sent()
 	response, err := r.next.RoundTrip(request)
