@@ -15,7 +15,8 @@ var freshMutants = []mutant{
 		[]string{"37: a watch that stands still"}},
 	{"own-clock-believed", "operator: it goes by the API server's clock", "it goes by that of its machine",
 		[]change{{"controllers/fresh/clock.go", `	c.ahead = min(max(c.ahead, least), most)
-`, ``}},
+`, `	_ = min(max(c.ahead, least), most)
+`}},
 		[]string{"38: a manager whose clock is an hour off"}},
 	{"intruders-stay", "operator: a pod that came in after the revocation is taken out at once", "it is treated as one that ran",
 		[]change{{"internal/workload/intruders.go", `err == nil && order > 0`, `err == nil && order > 0 && false`}},
