@@ -100,10 +100,7 @@ func assess(in Input) []threshold {
 	if len(thresholds) == 0 {
 		return nil
 	}
-	var rules v1alpha1.AssessmentRules
-	if in.Policy.Spec.Assessment != nil {
-		rules = *in.Policy.Spec.Assessment
-	}
+	rules := RulesOf(in.Policy)
 	treatments := treatmentsUnder(rules)
 	filed := in.filed(rules)
 	heard := hear(thresholds, filed)
@@ -115,7 +112,7 @@ func assess(in Input) []threshold {
 				t.severity, t.by = said.severity, &filed[j]
 			}
 		}
-		if t.severity > ruledOut || !onlyIfFound(t.definition) {
+		if t.severity > ruledOut || !IsOnlyIfFound(t.definition) {
 			t.treatment = treatments[t.severity]
 		}
 		if t.asks() {
@@ -125,7 +122,8 @@ func assess(in Input) []threshold {
 	return thresholds
 }
 
-func onlyIfFound(t *v1alpha1.Threshold) bool { return t.OnlyIfFound != nil && *t.OnlyIfFound }
+// IsOnlyIfFound says whether a threshold asks for nothing until an assessment finds it.
+func IsOnlyIfFound(t *v1alpha1.Threshold) bool { return t.OnlyIfFound != nil && *t.OnlyIfFound }
 
 func thresholdsOf(policy *v1alpha1.ScalingPolicy) []threshold {
 	thresholds := make([]threshold, len(policy.Spec.Thresholds))
@@ -166,8 +164,8 @@ type assessment struct {
 	future bool
 	// approved says that it has the sign-offs that the policy asks for: what it found of danger counts without.
 	approved bool
-	// tooOld says that it no longer rules anything out, by its age or by the effective compute of what is served.
-	tooOld bool
+	// tooOld says that it no longer rules anything out, by its age or because the model has outgrown it.
+	tooOld, outgrown bool
 }
 
 // filed gives the assessments that are about the model's weights: first those that rule out the longest, then the newest.
@@ -187,7 +185,7 @@ func (in Input) filed(rules v1alpha1.AssessmentRules) []assessment {
 			a.tooOld = !in.Now.Before(a.ends)
 		}
 		if rules.MaxComputeFactor != nil && outgrown(in.Model.Spec.Model.EffectiveCompute, a.Spec.EffectiveCompute, *rules.MaxComputeFactor) {
-			a.tooOld = true
+			a.tooOld, a.outgrown = true, true
 		}
 		filed = append(filed, a)
 	}

@@ -152,6 +152,9 @@ func (u *used) addRules(policy *v1alpha1.ScalingPolicy) {
 
 func (u *used) addThreshold(t *v1alpha1.Threshold, ruledOut bool) {
 	u.add("threshold", t.Name, t.Definition)
+	if IsOnlyIfFound(t) { // which bears on a model for which it is ruled out too, once the assessment is too old
+		u.add("only if found")
+	}
 	if ruledOut {
 		return
 	}

@@ -104,12 +104,14 @@ func TestDigestOfWhatIsUsed(t *testing.T) {
 		"a threshold more": {func(f *diff.Framework) {
 			f.Policy.Spec.Thresholds = append(f.Policy.Spec.Thresholds, v1alpha1.Threshold{Name: "New"})
 		}, true},
-		"a threshold less":                   {func(f *diff.Framework) { f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[:4] }, true},
-		"a demand of one that is reached":    {func(f *diff.Framework) { threshold(f, "CBRN-3").Demands[0].Force = v1alpha1.ForceLaw }, true},
-		"a demand of one that is ruled out":  {func(f *diff.Framework) { threshold(f, "CBRN-4").Demands[0].Level = "ASL-3" }, false},
-		"what is asked by one ruled out":     {func(f *diff.Framework) { threshold(f, "R&D-4").Safeguards = nil }, false},
-		"what is left open by one ruled out": {func(f *diff.Framework) { threshold(f, "R&D-4").Unspecified = "there is more" }, false},
-		"what is left open by one reached":   {func(f *diff.Framework) { threshold(f, "CBRN-3").Unspecified = "there is more" }, true},
+		"a threshold less":                    {func(f *diff.Framework) { f.Policy.Spec.Thresholds = f.Policy.Spec.Thresholds[:4] }, true},
+		"a demand of one that is reached":     {func(f *diff.Framework) { threshold(f, "CBRN-3").Demands[0].Force = v1alpha1.ForceLaw }, true},
+		"one that counts only if it is found": {func(f *diff.Framework) { threshold(f, "CBRN-3").OnlyIfFound = new(true) }, true},
+		"one ruled out that counts only so":   {func(f *diff.Framework) { threshold(f, "CBRN-4").OnlyIfFound = new(true) }, true},
+		"a demand of one that is ruled out":   {func(f *diff.Framework) { threshold(f, "CBRN-4").Demands[0].Level = "ASL-3" }, false},
+		"what is asked by one ruled out":      {func(f *diff.Framework) { threshold(f, "R&D-4").Safeguards = nil }, false},
+		"what is left open by one ruled out":  {func(f *diff.Framework) { threshold(f, "R&D-4").Unspecified = "there is more" }, false},
+		"what is left open by one reached":    {func(f *diff.Framework) { threshold(f, "CBRN-3").Unspecified = "there is more" }, true},
 		"a safeguard by one reached": {func(f *diff.Framework) {
 			threshold(f, "CBRN-3").Safeguards = []v1alpha1.Obligation{obligation("classifier")}
 		}, true},

@@ -41,6 +41,8 @@ func TestWhyNothingSettlesAThreshold(t *testing.T) {
 			message: "and does not say it", remedy: "file a CapabilityAssessment that says its effectiveCompute"},
 		"the model has outgrown it": {filed: sized(filed("a", lately, "CBRN-3 RuledOut"), "1e26"), compute: "4e26",
 			message: "the model has 4e26 operations of effective compute, 4 times the 1e26 of CapabilityAssessment a or more", remedy: "assess sha256:"},
+		"it is too old, and the model has outgrown it": {filed: sized(filed("a", before, "CBRN-3 RuledOut"), "1e26"), compute: "4e26",
+			message: "the model has 4e26 operations of effective compute", remedy: "assess sha256:"},
 		"it is not approved": {filed: sized(filed("a", lately, "CBRN-3 RuledOut"), "1e26"), compute: "1e26", unapproved: true,
 			message: "CapabilityAssessment a rules it out, but is not approved as policy ",
 			remedy:  "have it approved by rso: kubectl interlock approve capabilityassessment/a"},

@@ -355,7 +355,9 @@ func (d *difference) thresholds() []string {
 
 // awaits says whether a threshold asks for nothing until an assessment finds it.
 func (d *difference) awaits(side int, name string) bool {
-	return slices.ContainsFunc(d.side(side).Policy.Spec.Thresholds, func(t v1alpha1.Threshold) bool { return t.Name == name && t.OnlyIfFound != nil && *t.OnlyIfFound })
+	return slices.ContainsFunc(d.side(side).Policy.Spec.Thresholds, func(t v1alpha1.Threshold) bool {
+		return t.Name == name && decision.IsOnlyIfFound(&t)
+	})
 }
 
 // leadsTo writes what a threshold asks for, with the names that levels and Safeguards had before; empty, there is no such
