@@ -201,7 +201,7 @@ func decisionFacts(md *v1alpha1.ModelDeployment) (f facts) {
 	return f
 }
 
-// thresholdText says what the assessments say of a threshold, why, what follows, and what to do.
+// thresholdText gives the state of a threshold, its reason, its consequence and the remedy.
 func thresholdText(t *v1alpha1.ThresholdResult) string {
 	text := fmt.Sprintf("%s: %s", t.Name, t.State)
 	switch {

@@ -42,13 +42,10 @@ func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 // Ahead gives how far the API server's clock is ahead of that of this machine. It is negative if it is behind.
 func (c *Clock) Ahead() time.Duration { return c.Now().Round(0).Sub(c.Clock.Now().Round(0)) }
 
-// plain gives the time as if nobody had set the machine's clock since the process began.
+// plain gives the time as if nobody had set the machine's clock since the process began. Answers are compared with it.
 func (c *Clock) plain() time.Time { return c.began.Add(c.Clock.Since(c.began)) }
 
-// sent gives the time at which a request is sent, for heard.
-func (c *Clock) sent() time.Time { return c.plain() }
-
-// heard corrects the clock by the answer to a request, which was dated between the time of sending and now.
+// heard corrects the clock by the answer to a request, which was dated between the plain time of sending and now.
 func (c *Clock) heard(ctx context.Context, sent time.Time, answer *http.Response) {
 	dated, err := http.ParseTime(answer.Header.Get("Date"))
 	if err != nil {

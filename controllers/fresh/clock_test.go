@@ -32,7 +32,7 @@ func TestTheTimeIsTheAPIServers(t *testing.T) {
 			c := NewClock(own)
 			for _, a := range tc.answers {
 				own.SetTime(begin.Add(a.at - a.took))
-				sent := c.sent()
+				sent := c.plain()
 				own.SetTime(begin.Add(a.at))
 				c.heard(t.Context(), sent, &http.Response{Header: http.Header{"Date": {begin.Add(a.dated).Format(http.TimeFormat)}}})
 			}
@@ -49,14 +49,14 @@ func TestTheTimeIsTheAPIServers(t *testing.T) {
 func TestAnAnswerWithoutADateTellsNothing(t *testing.T) {
 	c := NewClock(clocktesting.NewFakeClock(time.Now()))
 	for _, date := range []string{"", "yesterday"} {
-		c.heard(t.Context(), c.sent(), &http.Response{Header: http.Header{"Date": {date}}})
+		c.heard(t.Context(), c.plain(), &http.Response{Header: http.Header{"Date": {date}}})
 	}
 	if got := c.Ahead(); got != 0 {
 		t.Errorf("the API server is ahead by %s", got)
 	}
 }
 
-// jumpy is a clock that somebody sets: what it shows jumps, and the time that passes does not.
+// jumpy is a clock that somebody sets. Then the time that it shows jumps, and the time that passes does not.
 type jumpy struct {
 	clock.Clock
 	shown time.Time

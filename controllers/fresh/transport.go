@@ -64,7 +64,7 @@ func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 func (r roundTripper) WrappedRoundTripper() http.RoundTripper { return r.next }
 
 func (r roundTripper) send(request *http.Request) (*http.Response, error) {
-	sent := r.Clock.sent()
+	sent := r.Clock.plain()
 	response, err := r.next.RoundTrip(request)
 	if err == nil {
 		r.Clock.heard(request.Context(), sent, response)

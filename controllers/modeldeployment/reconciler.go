@@ -127,9 +127,8 @@ func (r *Reconciler) reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return again(p.Now, next), errors.Join(foundErr, err, replaceErr, listErr, reportErr)
 }
 
-// mustWait says that a model which is cleared, and which has not been decided since this process began, lacks
-// nothing but evidence that has not been fetched since then: not to know for a while is no reason to revoke, and the lease
-// that it has runs on to its end and no further.
+// mustWait says that a cleared model lacks nothing but evidence that this process has not fetched yet. Not to know for a while is no
+// reason to revoke: the lease of the model runs on to its end, and no further.
 func (r *Reconciler) mustWait(model types.NamespacedName, p *pass) bool {
 	_, decided := r.Board.Get(model)
 	return !decided && p.judged.OnlyUnfetched

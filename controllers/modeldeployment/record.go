@@ -15,7 +15,7 @@ import (
 )
 
 // post puts the judgements on the board, to be enforced, and what is remembered of a shortfall. A clearance gets there only
-// once it is recorded: until then the board keeps what it has, by which a clearance that stands is neither taken back nor renewed.
+// once it is recorded. Until then the board keeps what it has, so a clearance that stands is neither taken back nor renewed.
 func (r *Reconciler) post(p *pass) (posted bool) {
 	switch {
 	case !p.judged.IsEnforced:

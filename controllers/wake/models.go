@@ -70,8 +70,8 @@ func (m *Models) Around(ctx context.Context, policy client.Object) []reconcile.R
 	return all
 }
 
-// Of names the models that are declared in a namespace and those that pods there name besides, which are free to go once the
-// namespace is not enrolled any more.
+// Of names the models that are declared in a namespace, and those that pods there name. These pods are free to go once the namespace is
+// not enrolled any more.
 func (m *Models) Of(ctx context.Context, ns client.Object) []reconcile.Request {
 	all := m.list(ctx, client.InNamespace(ns.GetName()))
 	pods := &corev1.PodList{}
@@ -101,7 +101,7 @@ func (m *Models) Assessed(ctx context.Context, o client.Object) []reconcile.Requ
 	return all
 }
 
-// Attested names the models that an Attestation is about by its own account; if that is not known, all that it may be about.
+// Attested names the models that an Attestation says it is about. If nobody knows what it says, these are all that it may be about.
 func (m *Models) Attested(ctx context.Context, o client.Object) []reconcile.Request {
 	a, ok := o.(*v1alpha1.Attestation)
 	if !ok {

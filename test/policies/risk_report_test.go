@@ -14,15 +14,9 @@ import (
 // A Risk Report is current for six months from its publication, whichever models it names, and only if what it covers was at most 30
 // days old then (RSP v3.4, section 3.1).
 func TestRiskReportIsCurrent(t *testing.T) {
-	sg := loadPack(t, packRSP34).safeguards["rsp-risk-report"]
-	compiler, err := safeguard.NewCompiler()
-	if err != nil {
-		t.Fatal(err)
-	}
-	compiled, err := compiler.Compile(sg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	const name = "rsp-risk-report"
+	sg := loadPack(t, packRSP34).safeguards[name]
+	compiled := compile(t, map[string]*v1alpha1.Safeguard{name: sg})[0]
 	developer := signing.Fixed(1)
 	trust, err := evidence.ParseTrust(&v1alpha1.Trust{Signers: []v1alpha1.Signer{{Name: "developer", Key: developer.PEM}}})
 	if err != nil {

@@ -31,8 +31,8 @@ func (cp *ControlPlane) etcdArgs() []string {
 	}
 }
 
-func (cp *ControlPlane) defaultAPIServerArgs(port int, etcdAddress string) []string {
-	return []string{
+func (cp *ControlPlane) argsOfAPIServer(port int, etcdAddress string) []string {
+	return append([]string{
 		"--etcd-servers=http://" + etcdAddress,
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(port),
@@ -54,7 +54,7 @@ func (cp *ControlPlane) defaultAPIServerArgs(port int, etcdAddress string) []str
 		// A test may create a thousand pods at once.
 		"--max-requests-inflight=800",
 		"--max-mutating-requests-inflight=400",
-	}
+	}, cp.apiServerArgs...)
 }
 
 func (cp *ControlPlane) controllerManagerArgs() []string {

@@ -249,8 +249,7 @@ func (cp *ControlPlane) startEtcd(ctx context.Context) error {
 }
 
 func (cp *ControlPlane) startAPIServer(ctx context.Context) error {
-	args := append(cp.defaultAPIServerArgs(cp.apiServerPort, cp.etcdAddress), cp.apiServerArgs...)
-	p, err := cp.run(apiServer, args)
+	p, err := cp.run(apiServer, cp.argsOfAPIServer(cp.apiServerPort, cp.etcdAddress))
 	if err != nil {
 		return err
 	}
@@ -270,8 +269,7 @@ func (cp *ControlPlane) StartAnotherAPIServer(ctx context.Context, etcdAddress s
 	if err != nil {
 		return nil, err
 	}
-	args := append(cp.defaultAPIServerArgs(port, etcdAddress), cp.apiServerArgs...)
-	p, err := cp.runBinary(otherAPIServer, apiServer, args)
+	p, err := cp.runBinary(otherAPIServer, apiServer, cp.argsOfAPIServer(port, etcdAddress))
 	if err != nil {
 		return nil, err
 	}

@@ -147,30 +147,14 @@ func (l etcdListener) Accept() (net.Conn, error) {
 
 func (e *Etcd) slow(response *http.Response) error {
 	if response.Request.URL.Path == etcdWatch {
-		response.Body = &etcdBody{response.Body, e, response.Request.Context()}
+		response.Body = &body{response.Body, response.Request.Context(), e.over}
 	}
 	return nil
 }
 
-type etcdBody struct {
-	io.ReadCloser
-	proxy *Etcd
-	ctx   context.Context
-}
-
-// Read gives nothing while watches stand still.
-func (b *etcdBody) Read(into []byte) (int, error) {
-	n, err := b.ReadCloser.Read(into)
-	b.proxy.mu.Lock()
-	still := b.proxy.still
-	b.proxy.mu.Unlock()
-	if still == nil {
-		return n, err
-	}
-	select {
-	case <-still:
-		return n, err
-	case <-b.ctx.Done():
-		return 0, b.ctx.Err()
-	}
+// over is closed when watches go on. It is nil while they do.
+func (e *Etcd) over() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.still
 }

@@ -124,32 +124,41 @@ func (p *Proxy) alter(response *http.Response) error {
 	request := response.Request
 	if request.URL.Query().Get("watch") == "true" {
 		p.begun++
-		response.Body = &body{response.Body, p, p.begun, path.Base(request.URL.Path), request.Context()}
+		number, resource := p.begun, path.Base(request.URL.Path)
+		response.Body = &body{response.Body, request.Context(), func() <-chan struct{} { return p.over(number, resource) }}
 	}
 	return nil
 }
 
+// over is closed when a watch goes on. It is nil while the watch does.
+func (p *Proxy) over(number int, resource string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.stalled[resource]; s != nil && number <= s.last {
+		return s.over
+	}
+	return nil
+}
+
+// body is the answer to a watch.
 type body struct {
 	io.ReadCloser
-	proxy    *Proxy
-	number   int
-	resource string
-	ctx      context.Context
+	ctx context.Context
+	// over gives a channel that is closed when the watch goes on, and nil while it does.
+	over func() <-chan struct{}
 }
 
 // Read gives nothing while the watch stands still.
 func (b *body) Read(into []byte) (int, error) {
 	n, err := b.ReadCloser.Read(into)
-	b.proxy.mu.Lock()
-	stalled := b.proxy.stalled[b.resource]
-	b.proxy.mu.Unlock()
-	if stalled == nil || b.number > stalled.last {
+	over := b.over()
+	if over == nil {
 		return n, err
 	}
 	select {
-	case <-stalled.over:
+	case <-over:
 		return n, err
 	case <-b.ctx.Done():
-		return 0, fmt.Errorf("a watch of %s that stood still: %w", b.resource, b.ctx.Err())
+		return 0, fmt.Errorf("a watch that stood still: %w", b.ctx.Err())
 	}
 }
