@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -51,6 +52,8 @@ type Log struct {
 	cancel   context.CancelFunc
 	// next is the index of the first entry that has not been followed.
 	next uint64
+	// writing are entries that Tessera has been given and may write at any moment.
+	writing sync.WaitGroup
 }
 
 // Open opens the log in a folder. It is followed from an index on, before which the caller knows the entries already; from
@@ -65,6 +68,11 @@ func Open(ctx context.Context, dir string, signer note.Signer, from uint64) (*Lo
 	if err := errors.Join(l.probe(), l.isSignedBy(signer)); err != nil {
 		return nil, err
 	}
+	unlock, err := l.lock(ctx) // else Tessera waits for as long as another writes
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	ctx, l.cancel = context.WithCancel(ctx)
 	driver, err := posix.New(ctx, posix.Config{Path: dir})
 	if err != nil {
@@ -122,8 +130,14 @@ func (l *Log) isSignedBy(signer note.Signer) error {
 		signer.Name(), signer.KeyHash(), l.dir, strings.Join(names, ", "))
 }
 
-// Close lets go of the log at once. What was appended is under the next checkpoint of whoever opens it again.
-func (l *Log) Close() { l.cancel() }
+// Close lets go of the log, and of the lock once nothing that was to be appended can be written any more. What was appended is
+// under the next checkpoint of whoever opens the log again.
+func (l *Log) Close() {
+	go func() {
+		l.writing.Wait() // Tessera never says what became of entries that it had not begun to write
+		l.cancel()
+	}()
+}
 
 // Finish waits until a checkpoint covers what was appended, and lets go of the log.
 func (l *Log) Finish(ctx context.Context) error {
@@ -135,7 +149,9 @@ func (l *Log) Finish(ctx context.Context) error {
 // follows them. Nobody else appends meanwhile. When it returns without error the entries are on the disk, and the next
 // checkpoint covers them.
 //
-// After an error some of the entries may be in the log. The next Append follows them.
+// After an error some of the entries may be in the log. The next Append follows them. It waits until they can come no more, since
+// entries that come between would be made to follow the same ones: such as when a process is stopped while it writes, or when a disk
+// hangs.
 func (l *Log) Append(ctx context.Context, follow func(index uint64, entry []byte) error, next func() ([][]byte, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -143,45 +159,53 @@ func (l *Log) Append(ctx context.Context, follow func(index uint64, entry []byte
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	if err := l.catchUp(ctx, follow); err != nil {
+	entries, err := l.prepare(ctx, follow, next)
+	if err != nil || len(entries) == 0 {
+		unlock()
 		return err
+	}
+	written := make(chan error, 1)
+	l.writing.Go(func() {
+		err := l.write(ctx, entries)
+		unlock()
+		written <- err
+	})
+	select {
+	case err := <-written:
+		if err != nil {
+			return err
+		}
+		return l.catchUp(ctx, follow)
+	case <-ctx.Done():
+		return fmt.Errorf("write: %w", ctx.Err())
+	}
+}
+
+// prepare follows what others have appended, and gives the next entries.
+func (l *Log) prepare(ctx context.Context, follow func(index uint64, entry []byte) error, next func() ([][]byte, error)) ([][]byte, error) {
+	if err := l.catchUp(ctx, follow); err != nil {
+		return nil, err
 	}
 	entries, err := next()
 	if err != nil || len(entries) == 0 {
-		return err
+		return nil, err
 	}
-	if err := l.probe(); err != nil {
-		return err
-	}
+	return entries, l.probe()
+}
+
+// write returns once no entry can be written any more, however long that takes.
+func (l *Log) write(ctx context.Context, entries [][]byte) error {
 	futures := make([]tessera.IndexFuture, len(entries))
 	for i, e := range entries {
 		futures[i] = l.appender.Add(ctx, tessera.NewEntry(e))
 	}
-	if err := await(ctx, futures); err != nil {
-		return err
-	}
-	return l.catchUp(ctx, follow)
-}
-
-// await waits until all entries are written. What waits for a write that hangs is left behind.
-func await(ctx context.Context, futures []tessera.IndexFuture) error {
-	done := make(chan error, 1)
-	go func() {
-		for _, written := range futures {
-			if _, err := written(); err != nil {
-				done <- fmt.Errorf("write: %w", err)
-				return
-			}
+	var failed error
+	for _, written := range futures {
+		if _, err := written(); err != nil && failed == nil {
+			failed = fmt.Errorf("write: %w", err)
 		}
-		done <- nil
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("write: %w", ctx.Err())
 	}
+	return failed
 }
 
 // catchUp follows what is in the log and has not been followed.
@@ -232,8 +256,10 @@ func (l *Log) probe() error {
 	return nil
 }
 
-// lock keeps others from appending between what we have read and what we write.
+// lock keeps others from appending between what we have read and what we write. It waits for no longer than our patience.
 func (l *Log) lock(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	f, err := os.OpenFile(filepath.Join(l.dir, "append.lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock the log: %w", err)

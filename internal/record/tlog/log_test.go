@@ -1,13 +1,18 @@
 package tlog
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/note"
@@ -111,6 +116,85 @@ func TestTwoWritersTakeTurns(t *testing.T) {
 		if _, err := fmt.Sscanf(e, "%d after %d by %d", &index, &after, &by); err != nil || index != i || after != i {
 			t.Errorf("entry %d is %q: somebody wrote between its reading and its writing", i, e)
 		}
+	}
+}
+
+// holdWrites is the environment variable by which the test binary holds a lock of Tessera until its standard input ends.
+const holdWrites = "INTERLOCK_TEST_HOLD_WRITES"
+
+func TestMain(m *testing.M) {
+	file := os.Getenv(holdWrites)
+	if file == "" {
+		os.Exit(m.Run())
+	}
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err == nil {
+		err = syscall.FcntlFlock(f.Fd(), syscall.F_SETLKW, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart})
+	}
+	fmt.Println("held", err)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// hangWrites has whatever is written to a log hang until it is called off. The lock is one between processes, so another holds it.
+func hangWrites(t *testing.T, dir string) (goOn func()) {
+	t.Helper()
+	holder := exec.Command(os.Args[0])
+	holder.Env = append(os.Environ(), holdWrites+"="+filepath.Join(dir, ".state", "treeState.lock"))
+	input, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	goOn = sync.OnceFunc(func() {
+		if err := errors.Join(input.Close(), holder.Wait()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(goOn)
+	if said, err := bufio.NewReader(output).ReadString('\n'); said != "held <nil>\n" {
+		t.Fatal(said, err)
+	}
+	return goOn
+}
+
+// An operator that is stopped while it writes comes back when its patience is long over, and its entry is written even so.
+func TestNobodyAppendsWhileAnEntryMayStillCome(t *testing.T) {
+	dir, s := t.TempDir(), signer(t)
+	var first, second followed
+	l := open(t, dir, s, 0)
+	if err := l.Append(t.Context(), first.follow, these("a")); err != nil {
+		t.Fatal(err)
+	}
+	successor := open(t, dir, s, 0)
+	goOn := hangWrites(t, dir)
+	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := l.Append(soon, first.follow, these("b")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a write that hangs: %v", err)
+	}
+	l.Close()
+	soon, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := Open(soon, dir, s, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("opened while an entry might come: %v", err)
+	}
+	soon, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := successor.Append(soon, second.follow, these("c")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("the successor asked for its entries while one might come: %v, followed %q", err, second)
+	}
+	goOn()
+	if err := successor.Append(t.Context(), second.follow, these("c")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(followed{"0 a", "1 b", "2 c"}, second); diff != "" {
+		t.Error(diff)
 	}
 }
 
