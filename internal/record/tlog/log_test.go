@@ -198,6 +198,30 @@ func TestNobodyAppendsWhileAnEntryMayStillCome(t *testing.T) {
 	}
 }
 
+func TestACheckpointFromTheFutureKeepsNoneFromBeingPublished(t *testing.T) {
+	dir, s := t.TempDir(), signer(t)
+	l := open(t, dir, s, 0)
+	if err := l.Append(t.Context(), new(followed).follow, these("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	future := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(dir, "checkpoint"), future, future); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir, s, 1)
+	if err := l.Append(t.Context(), new(followed).follow, these("b")); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := l.Finish(soon); err != nil {
+		t.Errorf("no checkpoint covers what was appended: %v", err)
+	}
+}
+
 // Tests run as root, whom no mode of a folder keeps out: what is gone cannot be written by anybody.
 func TestAppendSaysWhyItCannotWriteAndGoesOnAfterwards(t *testing.T) {
 	for name, away := range map[string]func(t *testing.T, dir string) (restore func()){
