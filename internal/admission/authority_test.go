@@ -202,7 +202,7 @@ func TestAuthority(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := newAPIServer(t, admission.Policies(install, nil, tc.frameworks...), nil)
 			if tc.unstamped {
-				server.mutating = nil
+				server.policies = server.policies.WithoutMutation()
 			}
 			if tc.ending {
 				server.namespace.DeletionTimestamp = &metav1.Time{Time: server.now}

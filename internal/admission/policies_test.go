@@ -401,3 +401,13 @@ func spoilt(t *rapid.T, o admission.Object) (spoilt admission.Object, what strin
 	}
 	return spoilt, strings.Join(path, ".")
 }
+
+// expression is any CEL of a policy, with the types that it may yield.
+type expression struct {
+	name, text string
+	types      []*cel.Type
+}
+
+func (e *expression) GetExpression() string    { return e.text }
+func (e *expression) ReturnTypes() []*cel.Type { return e.types }
+func (e *expression) GetName() string          { return e.name }
