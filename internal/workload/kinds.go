@@ -28,6 +28,10 @@ type Kind struct {
 	CannotStop string `json:"cannotStop,omitempty"`
 	// Weights are the paths at which it names weights: see find.
 	Weights []string `json:"weights,omitempty"`
+	// Templates are the paths of the templates of its pods. A star stands for every element.
+	Templates []string `json:"templates,omitempty"`
+	// Adds says what its controller adds to the pods, which does not stand in the templates.
+	Adds string `json:"adds,omitempty"`
 }
 
 // Setting is what stops a workload: a field or an annotation that has a value.
@@ -118,6 +122,9 @@ var fieldUnderSpec = regexp.MustCompile(`^spec(\.[A-Za-z][A-Za-z0-9]*)+$`)
 // weightsPath is one for find, and for what says how a workload is to be.
 var weightsPath = regexp.MustCompile(`^spec(\.[A-Za-z0-9_/*]+)+(\|[A-Za-z0-9_*]+(\.[A-Za-z0-9_/*]+)*)?$`)
 
+// templatePath is one for TemplatesIn.
+var templatePath = regexp.MustCompile(`^spec(\.([A-Za-z][A-Za-z0-9]*|\*))+$`)
+
 func (k *Kind) check() error {
 	switch {
 	case k.Kind == "":
@@ -126,8 +133,10 @@ func (k *Kind) check() error {
 		return fmt.Errorf("cannotStop excludes stop and stopOwned; leave out one or the other")
 	case slices.ContainsFunc(k.Weights, func(path string) bool { return !weightsPath.MatchString(path) }):
 		return fmt.Errorf("weights has a path that is none under spec, such as spec.predictor.*.storageUri (docs/weights.md)")
-	case k.CannotStop == "" && k.Stop == nil && !k.StopOwned && len(k.Weights) == 0:
-		return fmt.Errorf("give stop, stopOwned, cannotStop or weights, or there is nothing to know of this kind")
+	case slices.ContainsFunc(k.Templates, func(path string) bool { return !templatePath.MatchString(path) }):
+		return fmt.Errorf("templates has a path that is none under spec, such as spec.template")
+	case k.CannotStop == "" && k.Stop == nil && !k.StopOwned && len(k.Weights)+len(k.Templates) == 0:
+		return fmt.Errorf("give stop, stopOwned, cannotStop, weights or templates, or there is nothing to know of this kind")
 	case k.Stop == nil:
 		return nil
 	case (k.Stop.Field == "") == (k.Stop.Annotation == ""):

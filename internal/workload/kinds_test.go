@@ -14,7 +14,7 @@ func TestLoadKindsRefusesWhatItCannotUse(t *testing.T) {
 		"no YAML":                        {"kinds: [", "kinds of workload in"},
 		"a field that nobody knows":      {"kinds: [{kind: Foo, stopp: {}}]", "stopp"},
 		"no kind":                        {"kinds: [{group: a, stop: {field: spec.x, value: 0}}]", "kinds[0] (.a): kind is missing"},
-		"nothing to know":                {"kinds: [{kind: Foo}]", "give stop, stopOwned, cannotStop or weights"},
+		"nothing to know":                {"kinds: [{kind: Foo}]", "give stop, stopOwned, cannotStop, weights or templates"},
 		"both ways":                      {"kinds: [{kind: Foo, cannotStop: no, stopOwned: true}]", "excludes"},
 		"neither field nor annotation":   {"kinds: [{kind: Foo, stop: {value: 0}}]", "either field or annotation"},
 		"field and annotation":           {"kinds: [{kind: Foo, stop: {field: spec.x, annotation: y, value: 0}}]", "either field or annotation"},
