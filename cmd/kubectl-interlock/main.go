@@ -74,7 +74,7 @@ func newCommand(c *cluster) *cobra.Command {
 		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
 	})
 	c.AddFlags(root.PersistentFlags())
-	root.AddCommand(newApprove(c), newCalendar(c), newDiff(c), newExplain(c), newNewLogKey(c), newVerifyLog(c))
+	root.AddCommand(newApprove(c), newCalendar(c), newCheck(c), newDiff(c), newExplain(c), newNewLogKey(c), newVerifyLog(c))
 	return root
 }
 
@@ -95,14 +95,19 @@ func (c *cluster) here() (client.Client, string, error) {
 	return connected, namespace, err
 }
 
-// connect gives a client of the API server, as the flags and the kubeconfig say.
+// connect gives a client of the API server that knows our kinds.
 func (c *cluster) connect() (client.Client, error) {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return c.connectWith(scheme)
+}
+
+// connectWith gives a client of the API server, as the flags and the kubeconfig say.
+func (c *cluster) connectWith(scheme *runtime.Scheme) (client.Client, error) {
 	config, err := c.ToRESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
 	config.WarningHandler = rest.NewWarningWriter(c.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
-	scheme := runtime.NewScheme()
-	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	return client.New(config, client.Options{Scheme: scheme})
 }

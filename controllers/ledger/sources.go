@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +28,8 @@ type sources struct {
 	mu       sync.Mutex
 	fresh    bool
 	declared []admission.Declaration
-	policies []v1alpha1.ScalingPolicy
+	// above says whether a level asks for more than another.
+	above func(level, other string) bool
 	// texts by namespace.
 	texts map[string]string
 }
@@ -68,35 +68,9 @@ func (s *sources) read(ctx context.Context, reader client.Reader) error {
 	if err := reader.List(ctx, policies, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list ScalingPolicies: %w", err)
 	}
-	s.declared = s.declared[:0]
-	for i := range models.Items {
-		m := &models.Items[i]
-		s.declared = append(s.declared, admission.Declaration{Namespace: m.Namespace, Model: m.Name,
-			Digest: m.Spec.Model.Digest, Sources: m.Spec.Model.Sources, Level: m.Spec.AssessedLevel})
-	}
-	slices.SortFunc(s.declared, func(a, b admission.Declaration) int {
-		return slices.Compare([]string{a.Namespace, a.Model}, []string{b.Namespace, b.Model})
-	})
-	s.policies, s.texts, s.fresh = policies.Items, map[string]string{}, true
+	s.declared = admission.Declarations(models.Items)
+	s.above, s.texts, s.fresh = admission.Above(policies.Items), map[string]string{}, true
 	return nil
-}
-
-// above says whether a level stands above another in any policy that knows both, or whether none does.
-func (s *sources) above(level, other string) bool {
-	known := false
-	for i := range s.policies {
-		place := func(name string) int {
-			return slices.IndexFunc(s.policies[i].Spec.Levels, func(l v1alpha1.Level) bool { return l.Name == name })
-		}
-		one, two := place(level), place(other)
-		if one >= 0 && two >= 0 {
-			known = true
-			if one > two {
-				return true
-			}
-		}
-	}
-	return !known
 }
 
 // declarationsHandler wakes all namespaces when what models declare changes.

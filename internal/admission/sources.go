@@ -21,6 +21,40 @@ type Declaration struct {
 	Level string
 }
 
+// Declarations gives what ModelDeployments declare, in order.
+func Declarations(models []v1alpha1.ModelDeployment) []Declaration {
+	all := make([]Declaration, 0, len(models))
+	for i := range models {
+		m := &models[i]
+		all = append(all, Declaration{Namespace: m.Namespace, Model: m.Name,
+			Digest: m.Spec.Model.Digest, Sources: m.Spec.Model.Sources, Level: m.Spec.AssessedLevel})
+	}
+	slices.SortFunc(all, func(a, b Declaration) int {
+		return slices.Compare([]string{a.Namespace, a.Model}, []string{b.Namespace, b.Model})
+	})
+	return all
+}
+
+// Above says whether a level stands above another in any policy that knows both, or whether none does.
+func Above(policies []v1alpha1.ScalingPolicy) func(level, other string) bool {
+	return func(level, other string) bool {
+		known := false
+		for i := range policies {
+			place := func(name string) int {
+				return slices.IndexFunc(policies[i].Spec.Levels, func(l v1alpha1.Level) bool { return l.Name == name })
+			}
+			one, two := place(level), place(other)
+			if one >= 0 && two >= 0 {
+				known = true
+				if one > two {
+					return true
+				}
+			}
+		}
+		return !known
+	}
+}
+
 const (
 	// maxSources is the most that is kept for one namespace, in bytes.
 	maxSources = 64 << 10

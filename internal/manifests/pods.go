@@ -24,7 +24,9 @@ type Pod struct {
 }
 
 // At gives the position of a field of the pod in its template.
-func (p Pod) At(path ...string) Position { return p.Of.At(append(slices.Clone(p.Template), path...)...) }
+func (p Pod) At(path ...string) Position {
+	return p.Of.At(append(slices.Clone(p.Template), path...)...)
+}
 
 // Pods gives the pods that the controller of a workload would make, one for each template: its replicas are alike. The error says why
 // a template makes none.

@@ -54,17 +54,24 @@ func NewWorld(live client.Reader) *World {
 		live: live, unread: map[schema.GroupKind]error{}}
 }
 
-// Apply applies objects at a time, into a namespace where they name none. Those of kinds that no judgement rests on are left out.
-func (w *World) Apply(objects []Object, namespace string, now time.Time) (problems []Problem) {
+// SetNamespace puts an object into a namespace if it is of a kind that has one, and names none.
+func SetNamespace(o *Object, namespace string) {
+	if o.GetNamespace() == "" && namespaced(o.GroupVersionKind().GroupKind()) {
+		o.SetNamespace(namespace)
+	}
+}
+
+// Apply applies objects at a time. Those of kinds that no judgement rests on are left out.
+func (w *World) Apply(objects []Object, now time.Time) (problems []Problem) {
 	for _, o := range objects {
-		if err := w.apply(o, namespace, now); err != nil {
+		if err := w.apply(o, now); err != nil {
 			problems = append(problems, Problem{Position: o.At(), Object: Title(o, o.GetKind()), Err: err})
 		}
 	}
 	return problems
 }
 
-func (w *World) apply(o Object, namespace string, now time.Time) error {
+func (w *World) apply(o Object, now time.Time) error {
 	gvk := o.GroupVersionKind()
 	if gvk.Group == v1alpha1.GroupVersion.Group {
 		if err := complete(o); err != nil {
@@ -73,9 +80,6 @@ func (w *World) apply(o Object, namespace string, now time.Time) error {
 	}
 	if !Scheme.Recognizes(gvk) {
 		return nil
-	}
-	if o.GetNamespace() == "" && namespaced(gvk.GroupKind()) {
-		o.SetNamespace(namespace)
 	}
 	forget(o, now)
 	typed, err := Scheme.New(gvk)
@@ -111,24 +115,35 @@ func forget(o Object, now time.Time) {
 	o.SetAnnotations(annotations)
 }
 
-// Add puts an object there that stands in no file.
-func (w *World) Add(o client.Object) error { return w.put(o, Object{}) }
-
 func (w *World) put(o client.Object, from Object) error {
 	gvk, err := apiutil.GVKForObject(o, Scheme)
 	if err != nil {
 		return err
 	}
 	key := objectKey{gvk.GroupKind(), client.ObjectKeyFromObject(o)}
-	if before, there := w.sources[key]; there && from.Unstructured != nil {
+	if before, there := w.sources[key]; there {
 		return fmt.Errorf("it stands at %s already; keep one of the two", before.At())
 	}
-	if from.Unstructured != nil {
-		w.sources[key] = from
-	}
+	w.sources[key] = from
 	w.objects[key.GroupKind] = append(w.objects[key.GroupKind], o)
 	return nil
 }
+
+// Replace puts an object in the place of the one of its name, or where there was none.
+func (w *World) Replace(o client.Object) error {
+	gvk, err := apiutil.GVKForObject(o, Scheme)
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(w.objects[gvk.GroupKind()], func(other client.Object) bool {
+		return client.ObjectKeyFromObject(other) == client.ObjectKeyFromObject(o)
+	})
+	w.objects[gvk.GroupKind()] = append(others, o)
+	return nil
+}
+
+// IsMissing says whether an error of Get means that there is no such object.
+func IsMissing(err error) bool { return apierrors.IsNotFound(err) }
 
 // ReplacePods has the world hold these pods and no others.
 func (w *World) ReplacePods(pods []*corev1.Pod) {

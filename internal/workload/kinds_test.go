@@ -56,7 +56,7 @@ func TestLoadKindsOfAFileWinOverThoseBuiltIn(t *testing.T) {
 	}{
 		"added":    {"example.com", "Fleet", &Kind{Group: "example.com", Kind: "Fleet", Stop: &Setting{Field: "spec.ships", Value: 0.0}}},
 		"replaced": {"apps", "Deployment", &Kind{Group: "apps", Kind: "Deployment", CannotStop: "our own reason"}},
-		"kept":     {"batch", "Job", &Kind{Group: "batch", Kind: "Job", Stop: &Setting{Field: "spec.suspend", Value: true}}},
+		"kept":     {"batch", "Job", &Kind{Group: "batch", Kind: "Job", Stop: &Setting{Field: "spec.suspend", Value: true}, Templates: []string{"spec.template"}}},
 		"unknown":  {"example.com", "Deployment", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

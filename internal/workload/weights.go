@@ -76,14 +76,14 @@ func (w *Workloads) named(ctx context.Context, ref Ref, kind *Kind) ([]Named, er
 	case err != nil:
 		return nil, err
 	default:
-		named = kind.namedBy(ref, object.Object)
+		named = kind.NamedBy(ref, object.Object)
 	}
 	w.weights.Add(ref, named, rememberWeights)
 	return named, nil
 }
 
-// namedBy gives what an object names weights by.
-func (k *Kind) namedBy(ref Ref, object map[string]any) []Named {
+// NamedBy gives what an object names weights by.
+func (k *Kind) NamedBy(ref Ref, object map[string]any) []Named {
 	var all []Named
 	add := func(n Named) {
 		if !slices.Contains(all, n) {

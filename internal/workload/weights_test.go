@@ -56,7 +56,7 @@ func TestWhatWorkloadsNameWeightsBy(t *testing.T) {
 			if err := yaml.Unmarshal([]byte(tc.spec), &spec); err != nil {
 				t.Fatal(err)
 			}
-			got := kinds.Of(tc.group, tc.kind).namedBy(Ref{Group: tc.group, Kind: tc.kind, Name: "x"}, map[string]any{"spec": spec})
+			got := kinds.Of(tc.group, tc.kind).NamedBy(Ref{Group: tc.group, Kind: tc.kind, Name: "x"}, map[string]any{"spec": spec})
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("named (-want +got):\n%s", diff)
 			}
