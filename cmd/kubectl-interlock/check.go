@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/admission"
 	"github.com/interlock-dev/interlock/internal/check"
 	"github.com/interlock-dev/interlock/internal/manifests"
@@ -128,7 +129,11 @@ func (o *checkOptions) check(ctx context.Context) (*check.Result, []manifests.Pr
 	}
 	world := manifests.NewWorld(live)
 	problems = append(problems, world.Apply(objects, o.Now())...)
-	result, err := check.Run(ctx, check.Input{World: world, Objects: objects, Kinds: kinds, Policy: o.policy, Now: o.Now(), Cluster: cluster,
+	compiler, err := check.NewCompiler()
+	if err != nil {
+		return nil, problems, err
+	}
+	result, err := check.Run(ctx, check.Input{World: world, Objects: objects, Kinds: kinds, Compiler: compiler, Policy: o.policy, Now: o.Now(), Cluster: cluster,
 		Install: admission.Install{Namespace: o.operatorNamespace}, EvidenceNamespace: o.evidenceNamespace})
 	return result, problems, err
 }
@@ -209,7 +214,11 @@ func passes(m *check.Model) bool { return m.ValidUntil != nil }
 func printModel(w io.Writer, m *check.Model) {
 	var f facts
 	f.add("at", m.At.String())
-	f.add("why", fmt.Sprintf("%s: %s", m.Reason, m.Message))
+	why := m.Message
+	if m.Reason == v1alpha1.ReasonSafeguardsMissing { // each is told below
+		why, _, _ = strings.Cut(why, ": ")
+	}
+	f.add("why", fmt.Sprintf("%s: %s", m.Reason, why))
 	if m.DeploymentLevel != "" {
 		f.add("required", fmt.Sprintf("deployment %s, security %s, by policy %s", m.DeploymentLevel, m.SecurityLevel, m.Policy))
 	}

@@ -45,8 +45,9 @@ const (
 type Input struct {
 	World *manifests.World
 	// Objects that would be applied. The World has applied them.
-	Objects []manifests.Object
-	Kinds   *workload.Kinds
+	Objects  []manifests.Object
+	Kinds    *workload.Kinds
+	Compiler *Compiler
 	// Policy is enforced in all namespaces of the objects, whatever their labels say. Empty, the labels say it.
 	Policy  string
 	Install admission.Install
@@ -128,6 +129,18 @@ func (r *Result) Passes() bool {
 		!slices.ContainsFunc(r.Workloads, func(w Workload) bool { return w.Fate != FateStarts && w.Fate != FateFree })
 }
 
+// Compiler compiles what several checks have in common once. It is safe for concurrent use.
+type Compiler struct {
+	safeguards *safeguard.Compiler
+	policies   *inprocess.Compiler
+}
+
+// NewCompiler returns a Compiler that has compiled nothing yet.
+func NewCompiler() (*Compiler, error) {
+	safeguards, err := safeguard.NewCompiler()
+	return &Compiler{safeguards, inprocess.NewCompiler()}, err
+}
+
 // Run checks the input. The error tells of what could not be looked at.
 func Run(ctx context.Context, in Input) (*Result, error) {
 	c := &checking{Input: in, result: &Result{}, pods: map[string][]manifests.Pod{}}
@@ -150,7 +163,6 @@ type checking struct {
 	enrolled map[string]*corev1.Namespace
 
 	gatherer   *verdict.Gatherer
-	compiler   *safeguard.Compiler
 	safeguards map[string]*safeguard.Compiled
 	policies   *inprocess.Policies
 	// declared are the models of the cluster.
@@ -272,9 +284,6 @@ func (c *checking) compile(ctx context.Context) (err error) {
 	if len(c.enrolled) == 0 {
 		return nil
 	}
-	if c.compiler, err = safeguard.NewCompiler(); err != nil {
-		return err
-	}
 	c.gatherer = &verdict.Gatherer{Reader: c.World, Install: c.Install, EvidenceNamespace: c.EvidenceNamespace, Cluster: c.Cluster,
 		Evidence: inline{}, Workloads: naming{c}}
 	safeguards, policies, models := &v1alpha1.SafeguardList{}, &v1alpha1.ScalingPolicyList{}, &v1alpha1.ModelDeploymentList{}
@@ -291,7 +300,7 @@ func (c *checking) compile(ctx context.Context) (err error) {
 	c.safeguards = map[string]*safeguard.Compiled{}
 	for i := range safeguards.Items {
 		sg := &safeguards.Items[i]
-		compiled, err := c.compiler.Compile(sg)
+		compiled, err := c.Compiler.safeguards.Compile(sg)
 		if err != nil {
 			continue // The verdict says what is wrong with it.
 		}
@@ -304,7 +313,7 @@ func (c *checking) compile(ctx context.Context) (err error) {
 	objects := slices.DeleteFunc(admission.Policies(c.Install, rules), func(o admission.Object) bool {
 		return o.GetName() != admission.HoldPolicy && o.GetName() != admission.AdmitPolicy
 	})
-	c.policies, err = inprocess.NewCompiler().Compile(objects)
+	c.policies, err = c.Compiler.policies.Compile(objects)
 	return err
 }
 

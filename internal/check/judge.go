@@ -61,7 +61,7 @@ func (c *checking) namespaces(ctx context.Context) error {
 			standings[model] = r.Enforced.Standing()
 		}
 		for i := range models {
-			c.report(&models[i], results[models[i].Name])
+			c.report(&models[i], results[models[i].Name], pods)
 		}
 		for i, p := range c.pods[name] {
 			if err := c.admit(p, pods[i], standings, results); err != nil {
@@ -123,7 +123,7 @@ func (c *checking) judge(ctx context.Context, models []v1alpha1.ModelDeployment,
 		if err != nil {
 			return nil, fmt.Errorf("ModelDeployment %s: %w", client.ObjectKeyFromObject(&models[i]), err)
 		}
-		r := verdict.Judge(c.compiler, s)
+		r := verdict.Judge(c.Compiler.safeguards, s)
 		results[models[i].Name] = &r
 	}
 	return results, nil
@@ -161,8 +161,8 @@ func (c *checking) surround(models []v1alpha1.ModelDeployment, results map[strin
 	return nil
 }
 
-// report says what would be decided of a model.
-func (c *checking) report(md *v1alpha1.ModelDeployment, r *verdict.Result) {
+// report says what would be decided of a model. Findings about its pods are said of their workloads.
+func (c *checking) report(md *v1alpha1.ModelDeployment, r *verdict.Result, pods []*corev1.Pod) {
 	v := r.Enforced.Verdict
 	m := Model{Namespace: md.Namespace, Name: md.Name, Policy: r.Enforced.Policy, Verdict: v.Outcome, Reason: v.Reason, Message: v.Message,
 		DeploymentLevel: v.DeploymentLevel, SecurityLevel: v.SecurityLevel, SafeguardsMet: v.SafeguardsMet()}
@@ -176,13 +176,15 @@ func (c *checking) report(md *v1alpha1.ModelDeployment, r *verdict.Result) {
 	holding := v.Rules()
 	for i := range v.Safeguards {
 		s := &v.Safeguards[i]
-		if s.State != v1alpha1.SafeguardSatisfied && s.State != v1alpha1.SafeguardWaived {
+		ofPods := slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return r.Broken(p)[s.Name] != "" })
+		if s.State != v1alpha1.SafeguardSatisfied && s.State != v1alpha1.SafeguardWaived && !ofPods {
 			m.Findings = append(m.Findings, Finding{Safeguard: s.Name, Holds: slices.Contains(holding, s.Name), At: m.At, Message: s.Message, Remedy: s.Remedy})
 		}
 	}
 	for i := range v.Thresholds {
 		if t := &v.Thresholds[i]; t.Message != "" {
-			m.Findings = append(m.Findings, Finding{Holds: !v.Cleared(), At: m.At, Message: fmt.Sprintf("threshold %s is %s: %s", t.Name, t.State, t.Message), Remedy: t.Remedy})
+			holds := v.Reason == v1alpha1.ReasonSafeguardsUnspecified && strings.Contains(v.Message, t.Name)
+			m.Findings = append(m.Findings, Finding{Holds: holds, At: m.At, Message: fmt.Sprintf("threshold %s is %s: %s", t.Name, t.State, t.Message), Remedy: t.Remedy})
 		}
 	}
 	for i := range v.SignOffs {
@@ -223,9 +225,9 @@ func (c *checking) admit(p manifests.Pod, judged *corev1.Pod, standings map[stri
 	case len(a.Denials) > 0:
 		w.Fate, w.Why = FateRefused, "the API server refuses its pods"
 	case r == nil:
-		w.Fate, w.Why = FateHeld, fmt.Sprintf("no ModelDeployment %s is declared in namespace %s", w.Model, p.Namespace)
+		w.Fate, w.Why = FateHeld, fmt.Sprintf("no ModelDeployment %s is declared in namespace %s: apply one, or correct the label "+v1alpha1.ModelLabel, w.Model, p.Namespace)
 	case !r.Enforced.Verdict.Cleared():
-		w.Fate, w.Why = FateHeld, fmt.Sprintf("model %s is not cleared: %s", w.Model, r.Enforced.Verdict.Message)
+		w.Fate, w.Why = FateHeld, fmt.Sprintf("model %s would not be cleared", w.Model)
 	default:
 		w.Fate = FateStarts
 	}
