@@ -55,11 +55,11 @@ func remarks(r *check.Result) []remark {
 	}
 	for i := range r.Models {
 		m := &r.Models[i]
-		add(fmt.Sprintf("ModelDeployment %s/%s would be %s", m.Namespace, m.Name, m.Verdict), m.At, !passes(m), m.Message, m.Findings)
+		add(fmt.Sprintf("ModelDeployment %s/%s would be %s", m.Namespace, m.Name, m.Verdict), m.At, !m.Passes(), m.Message, m.Findings)
 	}
 	for i := range r.Workloads {
 		w := &r.Workloads[i]
-		add(fmt.Sprintf("%s %s/%s: %s", w.Kind, w.Namespace, w.Name, w.Fate), w.At, w.Fate != check.FateStarts && w.Fate != check.FateFree, w.Why, w.Findings)
+		add(fmt.Sprintf("%s %s/%s: %s", w.Kind, w.Namespace, w.Name, w.Fate), w.At, !w.Passes(), w.Why, w.Findings)
 	}
 	return all
 }
@@ -196,11 +196,11 @@ func printJUnit(w io.Writer, r *check.Result) error {
 	}
 	for i := range r.Models {
 		m := &r.Models[i]
-		add("ModelDeployment", m.Namespace+"/"+m.Name, m.At, !passes(m), m.Message, m.Findings)
+		add("ModelDeployment", m.Namespace+"/"+m.Name, m.At, !m.Passes(), m.Message, m.Findings)
 	}
 	for i := range r.Workloads {
 		wl := &r.Workloads[i]
-		add(wl.Kind, strings.TrimSuffix(wl.Namespace+"/"+wl.Name+" "+wl.Template, " "), wl.At, wl.Fate != check.FateStarts && wl.Fate != check.FateFree, wl.Why, wl.Findings)
+		add(wl.Kind, strings.TrimSuffix(wl.Namespace+"/"+wl.Name+" "+wl.Template, " "), wl.At, !wl.Passes(), wl.Why, wl.Findings)
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err

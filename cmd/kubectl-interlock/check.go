@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -149,10 +150,12 @@ func (o *checkOptions) laidOver(ctx context.Context) (client.Reader, string, err
 	}
 	system := &metav1.PartialObjectMetadata{}
 	system.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := c.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system); err != nil {
+	err = c.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, system)
+	if apierrors.IsForbidden(err) {
 		fmt.Fprintln(o.ErrOut, "warning:", line(fmt.Sprintf("statements about this cluster cannot be matched: %v", err)))
+		err = nil
 	}
-	return c, string(system.UID), nil
+	return c, string(system.UID), err
 }
 
 func (o *checkOptions) print(r *check.Result) error {
@@ -176,24 +179,24 @@ func (o *checkOptions) print(r *check.Result) error {
 func printCheck(w io.Writer, r *check.Result) {
 	cleared, starting := 0, 0
 	for i := range r.Models {
-		if passes(&r.Models[i]) {
+		if r.Models[i].Passes() {
 			cleared++
 		}
 	}
 	for i := range r.Workloads {
-		if r.Workloads[i].Fate == check.FateStarts || r.Workloads[i].Fate == check.FateFree {
+		if r.Workloads[i].Passes() {
 			starting++
 		}
 	}
 	fmt.Fprintf(w, "%d of %d models would be cleared, and the pods of %d of %d workloads would start.\n", cleared, len(r.Models), starting, len(r.Workloads))
 	for _, passing := range []bool{false, true} {
 		for i := range r.Models {
-			if m := &r.Models[i]; passes(m) == passing {
+			if m := &r.Models[i]; m.Passes() == passing {
 				printModel(w, m)
 			}
 		}
 		for i := range r.Workloads {
-			if wl := &r.Workloads[i]; (wl.Fate == check.FateStarts || wl.Fate == check.FateFree) == passing {
+			if wl := &r.Workloads[i]; wl.Passes() == passing {
 				printWorkload(w, wl)
 			}
 		}
@@ -208,8 +211,6 @@ func printCheck(w io.Writer, r *check.Result) {
 		fmt.Fprintf(w, "  - objects of kinds that Interlock does not look at: %d\n", r.Foreign)
 	}
 }
-
-func passes(m *check.Model) bool { return m.ValidUntil != nil }
 
 func printModel(w io.Writer, m *check.Model) {
 	var f facts

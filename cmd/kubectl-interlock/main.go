@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -22,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/interlock-dev/interlock/api/v1alpha1"
 	"github.com/interlock-dev/interlock/internal/decision"
@@ -39,6 +41,7 @@ const maxError = 4096
 
 // run runs the command that args name and returns the exit code.
 func run(ctx context.Context, args []string, streams genericiooptions.IOStreams, c clock.PassiveClock) int {
+	log.SetLogger(logr.Discard()) // else the client says after a while that it has none
 	root := newCommand(&cluster{IOStreams: streams, PassiveClock: c, ConfigFlags: genericclioptions.NewConfigFlags(true)})
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

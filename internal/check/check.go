@@ -41,6 +41,20 @@ const (
 	FateFree Fate = "Free"
 )
 
+// What is said of a model that is not judged, beside the outcomes of a decision.
+const (
+	OutcomeNotEnforced v1alpha1.Outcome = "NotEnforced"
+	OutcomeUnknown     v1alpha1.Outcome = "Unknown"
+)
+
+// Passes says whether nothing keeps the pods of a workload from running, as far as Interlock goes.
+func (w *Workload) Passes() bool { return w.Fate == FateStarts || w.Fate == FateFree }
+
+// Passes says whether a model would be cleared, or need not be.
+func (m *Model) Passes() bool {
+	return m.Verdict == v1alpha1.OutcomeCleared || m.Verdict == OutcomeNotEnforced
+}
+
 // Input is what is to be checked.
 type Input struct {
 	World *manifests.World
@@ -125,8 +139,8 @@ type Finding struct {
 
 // Passes says whether every model would be cleared and every pod would start.
 func (r *Result) Passes() bool {
-	return !r.Incomplete && !slices.ContainsFunc(r.Models, func(m Model) bool { return m.Verdict != v1alpha1.OutcomeCleared }) &&
-		!slices.ContainsFunc(r.Workloads, func(w Workload) bool { return w.Fate != FateStarts && w.Fate != FateFree })
+	return !r.Incomplete && !slices.ContainsFunc(r.Models, func(m Model) bool { return !m.Passes() }) &&
+		!slices.ContainsFunc(r.Workloads, func(w Workload) bool { return !w.Passes() })
 }
 
 // Compiler compiles what several checks have in common once. It is safe for concurrent use.
@@ -176,7 +190,7 @@ func (c *checking) workloads(context.Context) error {
 		gvk := o.GroupVersionKind()
 		kind := c.Kinds.Of(gvk.Group, gvk.Kind)
 		if kind == nil {
-			if !manifests.Scheme.Recognizes(gvk) {
+			if !manifests.Bears(gvk) {
 				c.result.Foreign++
 			}
 			continue
@@ -220,14 +234,16 @@ func (c *checking) enrol(ctx context.Context) error {
 		if ns == nil {
 			c.result.NotShown = append(c.result.NotShown, fmt.Sprintf("namespace %s is not among the manifests, so it is not known which policy it enforces: "+
 				"add the Namespace, or name the policy with --policy", name))
-			c.leave(name, FateUnknown, "it is not known which policy namespace "+name+" enforces")
-			continue
+			err = c.leave(ctx, name, FateUnknown, OutcomeUnknown, "it is not known which policy namespace "+name+" enforces")
+		} else if _, enforced := c.Install.Enforced(ns); enforced {
+			c.enrolled[name] = ns
+		} else {
+			err = c.leave(ctx, name, FateFree, OutcomeNotEnforced,
+				fmt.Sprintf("namespace %s enforces no policy: it has no label %s", name, v1alpha1.EnforceLabel))
 		}
-		if _, enforced := c.Install.Enforced(ns); !enforced {
-			c.leave(name, FateFree, fmt.Sprintf("namespace %s enforces no policy: it has no label %s", name, v1alpha1.EnforceLabel))
-			continue
+		if err != nil {
+			return err
 		}
-		c.enrolled[name] = ns
 	}
 	return nil
 }
@@ -258,14 +274,20 @@ func (c *checking) namespace(ctx context.Context, name string) (*corev1.Namespac
 	return judged, c.World.Replace(judged)
 }
 
-// leave says of the pods of a namespace that they are not judged.
-func (c *checking) leave(namespace string, fate Fate, why string) {
+// leave says of the models and pods of a namespace that they are not judged.
+func (c *checking) leave(ctx context.Context, namespace string, fate Fate, outcome v1alpha1.Outcome, why string) error {
 	for _, p := range c.pods[namespace] {
 		w := workloadOf(p)
 		w.Fate, w.Why = fate, why
 		c.result.Workloads = append(c.result.Workloads, w)
 	}
 	delete(c.pods, namespace)
+	models, err := c.models(ctx, namespace)
+	for i := range models {
+		c.result.Models = append(c.result.Models, Model{
+			Namespace: namespace, Name: models[i].Name, At: c.at(&models[i]), Verdict: outcome, Reason: string(outcome), Message: why})
+	}
+	return err
 }
 
 func workloadOf(p manifests.Pod) Workload {

@@ -161,15 +161,20 @@ func (c *checking) surround(models []v1alpha1.ModelDeployment, results map[strin
 	return nil
 }
 
+// at gives where a model is declared. One of the cluster is declared nowhere in the manifests.
+func (c *checking) at(md *v1alpha1.ModelDeployment) manifests.Position {
+	source, fromFile := c.World.Source(v1alpha1.GroupVersion.WithKind("ModelDeployment").GroupKind(), client.ObjectKeyFromObject(md))
+	if !fromFile {
+		return manifests.Position{}
+	}
+	return source.At("spec")
+}
+
 // report says what would be decided of a model. Findings about its pods are said of their workloads.
 func (c *checking) report(md *v1alpha1.ModelDeployment, r *verdict.Result, pods []*corev1.Pod) {
 	v := r.Enforced.Verdict
-	m := Model{Namespace: md.Namespace, Name: md.Name, Policy: r.Enforced.Policy, Verdict: v.Outcome, Reason: v.Reason, Message: v.Message,
+	m := Model{Namespace: md.Namespace, Name: md.Name, At: c.at(md), Policy: r.Enforced.Policy, Verdict: v.Outcome, Reason: v.Reason, Message: v.Message,
 		DeploymentLevel: v.DeploymentLevel, SecurityLevel: v.SecurityLevel, SafeguardsMet: v.SafeguardsMet()}
-	source, fromFile := c.World.Source(v1alpha1.GroupVersion.WithKind("ModelDeployment").GroupKind(), client.ObjectKeyFromObject(md))
-	if fromFile {
-		m.At = source.At("spec")
-	}
 	if !v.ValidUntil.IsZero() {
 		m.ValidUntil = &v.ValidUntil
 	}

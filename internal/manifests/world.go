@@ -32,6 +32,12 @@ var Scheme = func() *runtime.Scheme {
 	return s
 }()
 
+// Bears says whether a judgement may rest on objects of a kind, other than workloads.
+func Bears(gvk schema.GroupVersionKind) bool {
+	return gvk.Group == v1alpha1.GroupVersion.Group ||
+		slices.Contains([]schema.GroupKind{{Kind: "Namespace"}, {Group: networkingv1.GroupName, Kind: "NetworkPolicy"}}, gvk.GroupKind())
+}
+
 // World is what a cluster would hold once manifests were applied. It reads as a client.Reader.
 type World struct {
 	objects map[schema.GroupKind][]client.Object
@@ -78,13 +84,13 @@ func (w *World) apply(o Object, now time.Time) error {
 			return err
 		}
 	}
-	if !Scheme.Recognizes(gvk) {
+	if !Bears(gvk) {
 		return nil
 	}
 	forget(o, now)
 	typed, err := Scheme.New(gvk)
 	if err != nil {
-		return err
+		return fmt.Errorf("the version %s of %s is not known; write it in another", gvk.Version, gvk.Kind)
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, typed, true); err != nil {
 		return withoutPrefix(err)

@@ -121,6 +121,10 @@ func start(t *testing.T) client.Client {
 			t.Error(err)
 		}
 	})
+	// A DaemonSet makes pods for the nodes that these demand.
+	if _, err := s.Kubectl(ctx, "label", "nodes", "--all", "interlock.dev.node-restriction.kubernetes.io/dedicated=models"); err != nil {
+		t.Fatal(err)
+	}
 	m, err := s.StartManager(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -200,12 +204,15 @@ func ask(t *testing.T, compiler *check.Compiler, w *world) answers {
 	said := answers{map[string]string{}, map[string]string{}}
 	for i := range result.Models {
 		m := &result.Models[i]
+		if m.Verdict == check.OutcomeNotEnforced {
+			continue
+		}
 		said.verdicts[m.Name] = fmt.Sprintf("%s %s, %s/%s, %s", m.Verdict, m.Reason, m.DeploymentLevel, m.SecurityLevel, m.SafeguardsMet)
 	}
 	for i := range result.Workloads {
 		wl := &result.Workloads[i]
 		said.fates[wl.Kind+" "+wl.Name] = doesNotStart
-		if wl.Fate == check.FateStarts || wl.Fate == check.FateFree {
+		if wl.Passes() {
 			said.fates[wl.Kind+" "+wl.Name] = starts
 		}
 	}
