@@ -75,8 +75,8 @@ func setContainer(c *corev1.Container, hostNetwork bool) {
 		}
 	}
 	for i := range c.Env {
-		if from := c.Env[i].ValueFrom; from != nil && from.FieldRef != nil {
-			from.FieldRef.APIVersion = cmp.Or(from.FieldRef.APIVersion, "v1")
+		if from := c.Env[i].ValueFrom; from != nil {
+			setFieldRef(from.FieldRef)
 		}
 	}
 	for _, probe := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
@@ -92,6 +92,18 @@ func setContainer(c *corev1.Container, hostNetwork bool) {
 		}
 	}
 	setResources(&c.Resources)
+}
+
+func setFieldRef(f *corev1.ObjectFieldSelector) {
+	if f != nil {
+		f.APIVersion = cmp.Or(f.APIVersion, "v1")
+	}
+}
+
+func setItems(items []corev1.DownwardAPIVolumeFile) {
+	for i := range items {
+		setFieldRef(items[i].FieldRef)
+	}
 }
 
 // pullPolicy is Always for an image without a tag or with the tag latest, and without a digest.
@@ -152,6 +164,7 @@ func setVolume(v *corev1.Volume) {
 		setDefault(&v.ConfigMap.DefaultMode, mode)
 	case v.DownwardAPI != nil:
 		setDefault(&v.DownwardAPI.DefaultMode, mode)
+		setItems(v.DownwardAPI.Items)
 	case v.HostPath != nil:
 		setDefault(&v.HostPath.Type, corev1.HostPathUnset)
 	case v.Image != nil:
@@ -161,8 +174,12 @@ func setVolume(v *corev1.Volume) {
 	case v.Projected != nil:
 		setDefault(&v.Projected.DefaultMode, mode)
 		for i := range v.Projected.Sources {
-			if token := v.Projected.Sources[i].ServiceAccountToken; token != nil {
-				setDefault(&token.ExpirationSeconds, 60*60)
+			source := &v.Projected.Sources[i]
+			if source.ServiceAccountToken != nil {
+				setDefault(&source.ServiceAccountToken.ExpirationSeconds, 60*60)
+			}
+			if source.DownwardAPI != nil {
+				setItems(source.DownwardAPI.Items)
 			}
 		}
 	}

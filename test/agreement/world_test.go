@@ -53,11 +53,17 @@ func (w *world) of(kind string) (all []*unstructured.Unstructured) {
 	return all
 }
 
+// modelsLast gives the objects in the order in which they are applied.
+func (w *world) modelsLast() []*unstructured.Unstructured {
+	others := slices.DeleteFunc(slices.Clone(w.objects), func(o *unstructured.Unstructured) bool { return o.GetKind() == "ModelDeployment" })
+	return append(others, w.of("ModelDeployment")...)
+}
+
 // draw draws a world: the samples of config/samples, of which each part may be otherwise.
 func draw(t *testing.T, r *rand.Rand, name string) *world {
 	t.Helper()
 	w := &world{name: name}
-	digest := fmt.Sprintf("%064x", r.Uint64())
+	digest := fmt.Sprintf("%016x%016x%016x%016x", r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64())
 	for _, file := range []string{"namespace", "modeldeployment", "assessment", "networkpolicy", "deployment-guarded"} {
 		w.objects = append(w.objects, sample(t, file, name, digest)...)
 	}
@@ -80,7 +86,7 @@ func sample(t *testing.T, file, namespace, digest string) (all []*unstructured.U
 	t.Helper()
 	text := strings.NewReplacer(
 		"team-a", namespace, "24278f9b0fdf0fa695e66cda8dd2828ec2737bd63069c92e2fb451240181be41", digest,
-		"models/example-70b@", "models/"+namespace+"@", "name: example-70b-2026-11", "name: "+namespace,
+		"models/example-70b@", "models/"+namespace+"@", "replicas: 3", "replicas: 1", "name: example-70b-2026-11", "name: "+namespace,
 	).Replace(read(t, "config/samples/"+file+".yaml"))
 	for document := range strings.SplitSeq(text, "\n---\n") {
 		o := &unstructured.Unstructured{}
@@ -269,7 +275,11 @@ var changes = []change{
 		without("automountServiceAccountToken", "securityContext", "nodeSelector", "tolerations", "initContainers")(r, spec(template))
 	}),
 	onPods("a field of a container less", func(r *rand.Rand, template map[string]any) {
-		without("securityContext", "readinessProbe", "args", "env", "resources", "restartPolicy", "command")(r, container(r, template))
+		c := container(r, template)
+		without("securityContext", "readinessProbe", "args", "env", "resources", "restartPolicy", "command")(r, c)
+		if _, restarts := c["restartPolicy"]; !restarts {
+			delete(c, "readinessProbe") // which only sidecars and containers may have
+		}
 	}),
 	onPods("listens everywhere", func(_ *rand.Rand, template map[string]any) {
 		c := spec(template)["containers"].([]any)[0].(map[string]any)
