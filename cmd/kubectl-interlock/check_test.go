@@ -63,7 +63,7 @@ func TestCheckSaysOnceWhatCannotBeUsed(t *testing.T) {
 		"no manifest":         {"just a text", "error: standard input:1: it is no manifest"},
 		"a list":              {"- a\n", "error: standard input:1: it is no manifest"},
 		"no name":             {"apiVersion: v1\nkind: Pod\n", "error: standard input:1: Pod has no metadata.name"},
-		"a field too many":    {model + "spec: {modle: 1}\n", "error: standard input:1:1: ModelDeployment default/x: spec.modle is no field of a ModelDeployment"},
+		"a field too many":    {model + "spec: {weight: 1}\n", "error: standard input:1:1: ModelDeployment default/x: spec.weight is no field of a ModelDeployment"},
 		"a field missing":     {model + "spec: {assessedLevel: L1}\n", "spec.model: Required value"},
 		"an unknown version":  {strings.Replace(model, "v1alpha1", "v9", 1), "is no kind of this version of Interlock"},
 		"a bad name":          {strings.Replace(model, "name: x", `name: "a/b"`, 1) + "spec: {model: {name: x, digest: x}}\n", "metadata.name"},

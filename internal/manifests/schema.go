@@ -17,7 +17,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
@@ -100,7 +100,7 @@ func complete(o Object) error {
 	}
 	defaulting.Default(o.Object, d.structural)
 	wrong := validation.ValidateCustomResource(nil, o.Object, d.validator)
-	if why := path.IsValidPathSegmentName(o.GetName()); len(why) > 0 {
+	if why := content.IsPathSegmentName(o.GetName()); len(why) > 0 {
 		wrong = append(wrong, field.Invalid(field.NewPath("metadata", "name"), o.GetName(), strings.Join(why, "; ")))
 	}
 	if len(wrong) == 0 && d.rules != nil {

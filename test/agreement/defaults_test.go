@@ -98,11 +98,11 @@ func compareDefaults(t *testing.T, api client.Client) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		created, real := o.DeepCopy(), &corev1.Pod{}
+		created, given := o.DeepCopy(), &corev1.Pod{}
 		if err := api.Create(ctx, created, client.DryRunAll); err != nil {
 			t.Fatal(err)
 		}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(created.Object, real); err != nil {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(created.Object, given); err != nil {
 			t.Fatal(err)
 		}
 		token := cmpopts.AcyclicTransformer("token", func(name string) string {
@@ -111,7 +111,7 @@ func compareDefaults(t *testing.T, api client.Client) {
 			}
 			return name
 		})
-		if diff := gocmp.Diff(real.Spec, pods[0].Spec, token); diff != "" {
+		if diff := gocmp.Diff(given.Spec, pods[0].Spec, token); diff != "" {
 			t.Errorf("pod %s (-API server +check):\n%s", o.GetName(), diff)
 		}
 	}

@@ -110,9 +110,14 @@ type expression struct {
 	types      []*cel.Type
 }
 
-func (e *expression) GetExpression() string    { return e.text }
+// GetExpression gives the CEL.
+func (e *expression) GetExpression() string { return e.text }
+
+// ReturnTypes are those that it may yield.
 func (e *expression) ReturnTypes() []*cel.Type { return e.types }
-func (e *expression) GetName() string          { return e.name }
+
+// GetName is how other expressions name it, if it is a variable.
+func (e *expression) GetName() string { return e.name }
 
 // common compiles what policies of both kinds have.
 func (c *Compiler) common(name string, failure *admissionv1.FailurePolicyType, hasParams bool, variables []admissionv1.Variable,
